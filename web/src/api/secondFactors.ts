@@ -9,6 +9,7 @@ export type Factor = Schemas['FactorView'];
 export type FactorCreated = Schemas['FactorCreated'];
 export type SecondFactorNeeded = Schemas['SecondFactorNeeded'];
 export type SecondFactor = Schemas['SecondFactorBody'];
+export type OwnFactors = Schemas['FactorsView'];
 
 export const ownFactorsQuery = queryOptions({
   queryKey: ['me', 'second-factors'],

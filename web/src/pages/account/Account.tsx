@@ -8,6 +8,7 @@ import { Link, useSearchParams } from 'react-router';
 import { changeOwnAttributes, endOwnLogin, generateOwnSshKey } from '../../api/actions';
 import { useAllowed, useMe } from '../../api/auth';
 import { homesQuery, launcherQuery, ownAttributesQuery, ownLoginsQuery } from '../../api/queries';
+import { ownFactorsQuery } from '../../api/secondFactors';
 import { PasswordForm } from '../../app/PasswordForm';
 import { AttributesForm } from '../../components/AttributesForm';
 import { StaleBanner } from '../../components/feedback';
@@ -28,21 +29,32 @@ export function Account() {
   const ownHomes = me ? { user_id: me.user.user_id } : {};
   const homes = useQuery(homesQuery(ownHomes));
   const logIns = useQuery(ownLoginsQuery);
+  const factors = useQuery(ownFactorsQuery);
+  // The lengths of the parts are not known before. Parts that appear one by one would move the others.
+  const isLoading = [attributes, images, homes, logIns, factors].some(({ isPending }) => isPending);
   const allowed = useAllowed();
   const hasProviders = useHasProviders();
   const [params] = useSearchParams();
   const [changing, { open, close }] = useDisclosure(params.has('password'));
+  const header = <PageHeader title={t`My account`}>{me?.user.username}</PageHeader>;
+  if (isLoading)
+    return (
+      <>
+        {header}
+        <Skeleton className={styles.waiting} />
+      </>
+    );
   return (
     <>
-      <PageHeader title={t`My account`}>{me?.user.username}</PageHeader>
+      {header}
       <StaleBanner
-        error={attributes.error ?? images.error ?? logIns.error}
+        error={attributes.error ?? images.error ?? logIns.error ?? factors.error}
         hasData={attributes.data !== undefined && images.data !== undefined}
       />
       <div className={styles.columns}>
         <Stack gap="lg">
           <Section title={t`Preferences`}>
-            {attributes.data && images.data ? (
+            {attributes.data && images.data && (
               <AttributesForm
                 attributes={attributes.data}
                 images={images.data}
@@ -50,20 +62,16 @@ export function Account() {
                 read={() => queries.query({ ...ownAttributesQuery, staleTime: 0 })}
                 touched={['me']}
               />
-            ) : (
-              <Skeleton className={styles.preferences} />
             )}
           </Section>
           <Section title={t`SSH keys`}>
-            {attributes.data ? (
+            {attributes.data && (
               <SshKeys
                 attributes={attributes.data}
                 save={changeOwnAttributes}
                 generate={generateOwnSshKey}
                 touched={['me']}
               />
-            ) : (
-              <Skeleton className={styles.sshKeys} />
             )}
           </Section>
           {hasProviders && (
@@ -81,15 +89,9 @@ export function Account() {
               <Trans>Change password</Trans>
             </Button>
           </Section>
-          <Section title={t`Second factors`}>
-            <SecondFactors />
-          </Section>
+          <Section title={t`Second factors`}>{factors.data && <SecondFactors own={factors.data} />}</Section>
           <Section title={t`Log-ins`}>
-            {logIns.data ? (
-              <LogIns logIns={logIns.data} onEnd={endOwnLogin} touched={['me']} />
-            ) : (
-              <Skeleton className={styles.logIns} />
-            )}
+            {logIns.data && <LogIns logIns={logIns.data} onEnd={endOwnLogin} touched={['me']} />}
           </Section>
           {allowed('devapi_view') && (
             <Section title={t`API Keys`}>

@@ -1,20 +1,17 @@
 import { plural, t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Skeleton, Stack, Text } from '@mantine/core';
-import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { type Factor, ownFactorsQuery, removeFactor } from '../../api/secondFactors';
+import { Stack, Text } from '@mantine/core';
+import { useQueryClient } from '@tanstack/react-query';
+import { type Factor, type OwnFactors, removeFactor } from '../../api/secondFactors';
 import { EnrollFactor, useConfirmation } from '../../components/EnrollFactor';
 import { FactorTable } from '../../components/FactorTable';
 import { RemoveAction } from '../../components/RowAction';
-import styles from './Account.module.css';
 
 /** The second factors of the user. */
-export function SecondFactors() {
+export function SecondFactors({ own }: { own: OwnFactors }) {
   const queries = useQueryClient();
-  const own = useQuery(ownFactorsQuery);
   const { confirmed, prompt } = useConfirmation();
-  if (!own.data) return <Skeleton className={styles.factors} />;
-  const { factors, recovery_codes, required } = own.data;
+  const { factors, recovery_codes, required } = own;
   const remove = (factor: Factor) => (
     <RemoveAction
       word="Remove"
