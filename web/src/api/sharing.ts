@@ -5,6 +5,7 @@ import { client, dataOf, deletionOf } from './client';
 import type { Schemas, Uuid } from './types';
 
 export type Share = Schemas['ShareView'];
+export type SharedWithMe = Schemas['SharedWithMe'];
 export type Viewer = Schemas['ViewerView'];
 export type Joined = Schemas['JoinedView'];
 export type Access = Share['access'];

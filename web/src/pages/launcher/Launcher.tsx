@@ -85,7 +85,7 @@ export function Launcher() {
       {!isLoading && !isSearching && hasSessions && (
         <RunningSessions sessions={sessions.data ?? []} images={images.data ?? []} />
       )}
-      {!isLoading && !isSearching && <SharedWithMe />}
+      {!isLoading && !isSearching && <SharedWithMe shares={shared.data ?? []} />}
       <section key={isLoading ? 'loading' : 'loaded'} aria-label={t`Launch a workspace`}>
         {isLoading ? (
           <div className={`${styles.tiles} gr-late`}>

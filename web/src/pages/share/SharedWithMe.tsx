@@ -1,22 +1,20 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
 import { Link } from 'react-router';
-import { sharedWithMeQuery } from '../../api/sharing';
+import type { SharedWithMe as Shared } from '../../api/sharing';
 import styles from './SharedWithMe.module.css';
 
 /** The sessions that other users share with the user by name; nothing if there are none. */
-export function SharedWithMe() {
-  const { data } = useQuery(sharedWithMeQuery);
-  if (!data?.length) return null;
+export function SharedWithMe({ shares }: { shares: Shared[] }) {
+  if (shares.length === 0) return null;
   return (
     <section aria-label={t`Shared with you`} className={styles.section}>
       <h2>
         <Trans>Shared with you</Trans>
       </h2>
       <div className={styles.cards}>
-        {data.map((share) => (
+        {shares.map((share) => (
           <div key={share.share_id} className={styles.card}>
             <div className={styles.words}>
               <p className={styles.name}>{nameOf(share.image_friendly_name, share.owner ?? '')}</p>
