@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tests.acceptance.instance import Instance, running_instance
 from tests.browser.console import LAYOUT_SHIFTS, Person, logged_in
 from tests.browser.own_machine import chromium_options
-from tests.browser.test_first_load import MAX_BYTES, MAX_ROUNDS, USABLE, loaded, rounds
+from tests.browser.test_first_load import MAX_BYTES, MAX_ROUNDS, follow_first_load, loaded, rounds
 from tests.browser.test_pages import MAX_LAYOUT_SHIFT, PAGES, ids_of
 from tests.support.crowd import Crowd, fill
 
@@ -101,7 +101,7 @@ def _first_load(office: Office) -> list[Figure]:
     numbers: list[tuple[int, int]] = []
     for _ in range(RUNS):
         with office.window() as person:
-            person.page.add_init_script(USABLE)
+            follow_first_load(person.page)
             person.open("/")
             requests = loaded(person.page)
             calls = [each for each in requests if each["path"].startswith("/api/")]

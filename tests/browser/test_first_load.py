@@ -56,12 +56,16 @@ def loaded(page: Page) -> list[dict[str, Any]]:
     return [each for each in requests if each["started"] <= usable_at or each["path"].endswith(".woff2")]
 
 
-def test_the_launcher_is_usable_after_few_bytes_and_few_rounds(user: Person):
-    page = user.page
-    # With a slow network, requests that do not depend on each other overlap on a busy machine too.
+def follow_first_load(page: Page) -> None:
+    """Prepare a page for `loaded`. The network is slow, so that independent requests overlap on a busy machine too."""
     slow = {"offline": False, "latency": LATENCY_MS, "downloadThroughput": -1, "uploadThroughput": -1}
     page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
     page.add_init_script(USABLE)
+
+
+def test_the_launcher_is_usable_after_few_bytes_and_few_rounds(user: Person):
+    page = user.page
+    follow_first_load(page)
     page.add_init_script(LAYOUT_SHIFTS)
     user.open("/")
     requests = loaded(page)
