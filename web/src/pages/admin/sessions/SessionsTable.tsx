@@ -173,6 +173,7 @@ function Origin({ session }: { session: Session }) {
     <Link
       to={`/admin/staging/${session.staging_config_id}`}
       className="row-note-link mantine-focus-auto"
+      data-whole
       data-staged={session.user_id === null || undefined}
     >
       {session.user_id ? t`was staged` : t`staged`}
