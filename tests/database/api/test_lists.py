@@ -158,7 +158,10 @@ async def test_measured_values_order_running_sessions(admin: Client, db: Databas
             if row["agent_id"] == agent_id
         }
         await db.write("INSERT INTO agent_session_use VALUES (%s, %s::jsonb)", (agent_id, json.dumps(use)))
-    await db.write("UPDATE sessions SET round_trip_ms = 12 WHERE session_id = %s", (used[0]["session_id"],))
+    await db.write(
+        "UPDATE sessions SET round_trip_ms = 12, frames_s = 24, kbit_s = 900 WHERE session_id = %s",
+        (used[0]["session_id"],),
+    )
     expected = [row["session_id"] for row in reversed(used)]
     assert len(expected) > 1
     for column in ("cpu", "memory"):

@@ -11,7 +11,7 @@ import type { Session } from '../../../api/types';
 import { useItem } from '../../../components/address';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { Facts } from '../../../components/Facts';
-import { bytes, cores, shortId } from '../../../components/format';
+import { bitRate, bytes, cores, shortId } from '../../../components/format';
 import { Screenshot } from '../../../components/Screenshot';
 import { SessionButtons } from '../../../components/SessionButtons';
 import { ShortId } from '../../../components/ShortId';
@@ -139,6 +139,7 @@ function Details({ session, samples }: { session: Session; samples: Sample[] }) 
           [t`Used`, usedOf(session)],
           [t`Use since opening`, usedOf(session) && <RecentUse key="use" samples={samples} />],
           [t`Round trip`, session.round_trip_ms !== null && `${Math.round(session.round_trip_ms)} ms`],
+          [t`Stream`, streamOf(session)],
           [t`Client`, session.client_address],
           [t`Created`, <TimeAgo key="created" time={session.created} />],
           [t`Usable since`, session.started && <TimeAgo key="started" time={session.started} />],
@@ -179,6 +180,11 @@ function Details({ session, samples }: { session: Session; samples: Sample[] }) 
 /** The last measurement of the Agent. */
 function usedOf({ cpu_used, memory_used }: Session) {
   return cpu_used !== null && memory_used !== null && amountsOf(cpu_used, memory_used);
+}
+
+/** The last rates of the picture that the page of the user received. */
+function streamOf({ frames_s, kbit_s }: Session) {
+  return frames_s !== null && kbit_s !== null && `${t`${{ frames: Math.round(frames_s) }} fps`}, ${bitRate(kbit_s)}`;
 }
 
 function amountsOf(cpu: number, memory: number): string {
