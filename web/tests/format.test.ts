@@ -1,6 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import { shortDuration } from '../src/components/clock';
-import { bytes, bytesShort, counted, hours, milliseconds, percent, shortId, unitOf } from '../src/components/format';
+import {
+  bitRate,
+  bytes,
+  bytesShort,
+  counted,
+  hours,
+  milliseconds,
+  percent,
+  shortId,
+  unitOf,
+} from '../src/components/format';
 
 describe('sizes and times', () => {
   test.each([
@@ -35,6 +45,12 @@ describe('sizes and times', () => {
     [999.9, '999.9 ms'],
     [1_000, '1.0 s'],
   ])('%d milliseconds are %s', (value, text) => expect(milliseconds(value)).toBe(text));
+
+  test.each([
+    [0, '0 kbit/s'],
+    [899.6, '900 kbit/s'],
+    [2_430, '2.4 Mbit/s'],
+  ])('%d kbit/s are %s', (rate, text) => expect(bitRate(rate)).toBe(text));
 
   test('hours have at most three digits behind the point', () => {
     expect([1, 0.25, 1 / 3].map(hours)).toEqual(['1', '0.25', '0.333']);

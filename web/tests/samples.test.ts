@@ -20,3 +20,7 @@ test('a line goes from the left to the right, with the highest value at the top'
   expect(lineOf([0, 2, 1])).toBe('M0.0 23.0L50.0 1.0L100.0 12.0');
   expect(lineOf([0, 0])).toBe('M0.0 23.0L100.0 23.0');
 });
+
+test('a line has a gap where nothing was recorded', () => {
+  expect(lineOf([null, 1, 1, null, 1])).toBe('M25.0 1.0L50.0 1.0M100.0 1.0');
+});

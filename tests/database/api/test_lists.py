@@ -158,12 +158,30 @@ async def test_measured_values_order_running_sessions(admin: Client, db: Databas
             if row["agent_id"] == agent_id
         }
         await db.write("INSERT INTO agent_session_use VALUES (%s, %s::jsonb)", (agent_id, json.dumps(use)))
-    await db.write("UPDATE sessions SET round_trip_ms = 12 WHERE session_id = %s", (used[0]["session_id"],))
+    await db.write(
+        "UPDATE sessions SET round_trip_ms = 12, frames_s = 24, kbit_s = 900 WHERE session_id = %s",
+        (used[0]["session_id"],),
+    )
     expected = [row["session_id"] for row in reversed(used)]
     assert len(expected) > 1
     for column in ("cpu", "memory"):
         assert (await ids(admin, PATH, "session_id", sort=f"-{column}"))[: len(expected)] == expected, column
-    assert (await ids(admin, PATH, "session_id", sort="-latency"))[0] == used[0]["session_id"]
+    for column in ("latency", "frames", "received"):
+        assert (await ids(admin, PATH, "session_id", sort=f"-{column}"))[0] == used[0]["session_id"], column
+
+
+@pytest.mark.usefixtures("stored")
+async def test_users_have_their_last_launch_with_a_session(admin: Client, db: Database):
+    session_id = str(uuid.uuid4())
+    await db.write(
+        "UPDATE launches SET session_id = %s WHERE launch_id = (SELECT launch_id FROM launches"
+        " JOIN users USING (user_id) WHERE username = 'carla@example.org' ORDER BY at LIMIT 1)",
+        (session_id,),
+    )
+    found = {user["username"]: user for user in await admin.read("/api/v1/users")}
+    assert found["carla@example.org"]["last_launched_session_id"] == session_id
+    assert found["carla@example.org"]["last_launched"] is not None
+    assert found["Ben@example.org"]["last_launched"] is None, "its launches have no session"
 
 
 @pytest.mark.usefixtures("stored")

@@ -257,7 +257,7 @@ async def test_a_keepalive_prolongs_the_session_to_its_limit(stage: Stage, ada: 
     assert row["life"] == 60
 
 
-async def test_the_page_of_the_user_reports_its_round_trip(stage: Stage, ada: Client):
+async def test_the_page_of_the_user_reports_its_stream(stage: Stage, ada: Client):
     session_id = (await ada.launch(stage.image_id))["session_id"]
     path = f"/api/v1/sessions/{session_id}"
 
@@ -274,6 +274,9 @@ async def test_the_page_of_the_user_reports_its_round_trip(stage: Stage, ada: Cl
     await ada.post(f"{path}/keepalives", json={"round_trip_ms": None})
     assert await reported() == (None, True)
     assert (await ada.post(f"{path}/keepalives", json={"round_trip_ms": -1})).status_code == 422
+    await ada.post(f"{path}/keepalives", json={"frames_s": 24, "kbit_s": 900})
+    shown = await stage.admin.read(path)
+    assert (shown["frames_s"], shown["kbit_s"]) == (24, 900)
     address = (await ada.read(path))["client_address"]
     found = await stage.admin.read(f"/api/v1/sessions?q=client:{address}")
     assert [row["session_id"] for row in found] == [session_id]

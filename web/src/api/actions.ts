@@ -56,10 +56,9 @@ export function runCommand(sessionId: Uuid, body: Schemas['CommandCreate']) {
   );
 }
 
-/** `roundTripMs` is the last round trip to the session; null = not measured. */
-export function keepSessionAlive(sessionId: Uuid, roundTripMs: number | null) {
+/** `body` has the last values of the stream of the page. */
+export function keepSessionAlive(sessionId: Uuid, body: Schemas['KeepaliveCreate']) {
   const params = { path: { session_id: sessionId } };
-  const body = { round_trip_ms: roundTripMs };
   return dataOf(client.POST('/api/v1/sessions/{session_id}/keepalives', { params, body }));
 }
 

@@ -75,6 +75,8 @@ export const LIMITS = {
   },
   KeepaliveCreate: {
     round_trip_ms: { type: 'number', minimum: 0, maximum: 60000 },
+    frames_s: { type: 'number', minimum: 0, maximum: 1000 },
+    kbit_s: { type: 'number', minimum: 0, maximum: 10000000 },
   },
   KeyCreate: {
     name: { type: 'string', maxLength: 255 },

@@ -12,11 +12,11 @@ export type SeriesName = Question['names'][number];
 /** A new minute is recorded within this time. */
 const REFRESH_MS = 30_000;
 
-/** The totals of a period, of everything or of one zone or pool. A period that ends now moves on. */
+/** The series of a period, of everything, of one zone or pool, or of each pool. A period that ends now moves on. */
 export function seriesQuery(
   range: Range,
   names: SeriesName[],
-  only: Pick<Question, 'zone_id' | 'staging_config_id'> = {},
+  only: Pick<Question, 'zone_id' | 'staging_config_id' | 'split'> = {},
 ) {
   return queryOptions({
     queryKey: ['series', range, names, only],

@@ -25,6 +25,8 @@ const ORDERS: Record<string, (session: Session) => Cell> = {
   cpu: (session) => measured(session, session.cpu_used),
   memory: (session) => measured(session, session.memory_used),
   latency: (session) => measured(session, session.round_trip_ms),
+  frames: (session) => measured(session, session.frames_s),
+  received: (session) => measured(session, session.kbit_s),
   created: ({ created }) => Date.parse(created),
   expires: ({ expires }) => (expires ? Date.parse(expires) : Infinity),
 };

@@ -32,6 +32,11 @@ export function decimal(value: number, most: number, least = 0): string {
   return format.format(value);
 }
 
+/** A data rate in kilobits per second as "900 kbit/s", or as "2.4 Mbit/s". */
+export function bitRate(kbit_s: number): string {
+  return kbit_s < 999.5 ? `${Math.round(kbit_s)} kbit/s` : `${decimal(kbit_s / 1000, 1, 1)} Mbit/s`;
+}
+
 /** At most one decimal place. */
 export function trimmed(value: number): string {
   return decimal(value, 1);

@@ -110,7 +110,8 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
 
 def audit_values(user: users.User) -> LogDetails:
     """Return the fields of a user that the audit log contains."""
-    hidden = {"password_hash", "password_once", "auth_epoch", "num_sessions", "permissions", "last_session", "created"}
+    hidden = {"password_hash", "password_once", "auth_epoch", "num_sessions", "permissions", "created"}
+    hidden |= {"last_session", "last_launched", "last_launched_session_id"}
     values = {name: value for name, value in asdict(user).items() if name not in hidden}
     return values | {"groups": [group.name for group in user.groups]}
 

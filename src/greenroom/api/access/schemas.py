@@ -66,9 +66,7 @@ Time = Annotated[AwareDatetime, AfterValidator(_storable_time)]
 Permissions = Annotated[list[Name], AfterValidator(_permissions), Field(description="permission codes")]
 Locked = Annotated[bool, Field(description="the same effects as `disabled`")]
 Disabled = Annotated[bool, Field(description="unable to log in")]
-BreakGlass = Annotated[
-    bool, Field(description="logs in only with its password; no sign-on provider can change the account")
-]
+BreakGlass = Annotated[bool, Field(description="logs in by password only; no sign-on provider can change the account")]
 Priority = Annotated[int, Field(ge=1, le=1_000_000, description="the lowest number has priority")]
 
 
@@ -127,6 +125,8 @@ class UserView(View):
     ]
     created: datetime
     last_session: datetime | None
+    last_launched: Annotated[datetime | None, Field(description="last launch with a session; null = none is stored")]
+    last_launched_session_id: UUID | None
     groups: list[MembershipView]
     num_sessions: int
 

@@ -259,7 +259,12 @@ async def keep_session_alive(
     sends a body; then the address of the browser is stored with the session."""
     report = None
     if body is not None and act.caller.user_id == act.session.user_id:
-        report = PageReport(round_trip_ms=body.round_trip_ms, client_address=client_address(request))
+        report = PageReport(
+            round_trip_ms=body.round_trip_ms,
+            frames_s=body.frames_s,
+            kbit_s=body.kbit_s,
+            client_address=client_address(request),
+        )
     # Clients of the published API read `usage_reached`. Greenroom has no limit of usage.
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, act.session, report))
 

@@ -16,6 +16,9 @@ from greenroom.core.launch.plan import TraceStep
 from greenroom.core.recording.descriptions import RecordingMode
 
 MAX_IDEMPOTENCY_KEY: Final = 255
+MAX_FRAMES_S: Final = 1000.0
+MAX_KBIT_S: Final = 10_000_000.0
+"""The highest rates of frames and of kilobits that a page may report, per second."""
 
 EnvironmentName = Annotated[
     str,
@@ -83,6 +86,13 @@ class SessionView(View):
     ]
     round_trip_ms: Annotated[
         float | None, Field(description="last round trip that the page of its user reported; null = none")
+    ]
+    frames_s: Annotated[
+        float | None, Field(description="frames per second that the page of its user last reported; null = none")
+    ]
+    kbit_s: Annotated[
+        float | None,
+        Field(description="kilobits per second of the picture that the page of its user last reported; null = none"),
     ]
     client_address: Annotated[
         str | None, Field(description="address from which its user last viewed it in the console; null = none")
@@ -280,6 +290,13 @@ class KeepaliveCreate(Body):
     round_trip_ms: Annotated[
         float | None,
         Field(ge=0, le=MAX_ROUND_TRIP_MS, description="time of a round trip from the browser to the session"),
+    ] = None
+    frames_s: Annotated[
+        float | None, Field(ge=0, le=MAX_FRAMES_S, description="frames that the page received in the last second")
+    ] = None
+    kbit_s: Annotated[
+        float | None,
+        Field(ge=0, le=MAX_KBIT_S, description="kilobits of the picture that the page received in the last second"),
     ] = None
 
 

@@ -63,6 +63,7 @@ class ImageOnAgent(ImageProgressView):
 
     agent_id: UUID
     hostname: str
+    zone_name: str
     digest: Annotated[str, Field(description="digest of the image that the Agent has under this name; empty = none")]
     error: Annotated[str, Field(description="reason of the last failure, as the container daemon reports it")]
 

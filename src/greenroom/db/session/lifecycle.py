@@ -61,10 +61,12 @@ def clock_parameters(clocks: Clocks) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageReport:
-    """The report of a page that shows a session: the time of a round trip to the session (None = not known yet), and
-    the address of the browser."""
+    """The report of a page that shows a session: the time of a round trip to the session, the frames and the kilobits
+    that it received per second (None = not known yet), and the address of the browser."""
 
     round_trip_ms: float | None
+    frames_s: float | None
+    kbit_s: float | None
     client_address: str
 
 
@@ -74,7 +76,10 @@ async def keep_alive(
     """Restart the keepalive clock of a session, and store the report of its page, if there is one. Return the new
     expiration. None = the session has no user, or is stopped, paused or ending."""
     reported: LiteralString = (
-        ", round_trip_ms = %(round_trip_ms)s, client_address = %(client_address)s" if report else ""
+        ", round_trip_ms = %(round_trip_ms)s, frames_s = %(frames_s)s, kbit_s = %(kbit_s)s,"
+        " client_address = %(client_address)s"
+        if report
+        else ""
     )
     rows = await db.write(
         f"UPDATE sessions SET{_START_CLOCKS}{reported}"

@@ -68,6 +68,8 @@ class Session(SessionLifetime):
     used: MeasuredUse | None
     """The last measurement of its Agent; None = it was not measured."""
     round_trip_ms: float | None
+    frames_s: float | None
+    kbit_s: float | None
     client_address: str | None
     permissions: dict[str, bool]
     """The permissions with which its container was created."""
@@ -154,7 +156,7 @@ SESSIONS: Final = ListDefinition(
        {PROXY_JSON} || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,
        s.agent_id::text, a.hostname, o.container_id,
        coalesce(s.spec->'services', '[]') AS services, {STATUS} AS status,
-       s.cores, s.memory, s.round_trip_ms, s.client_address,
+       s.cores, s.memory, s.round_trip_ms, s.frames_s, s.kbit_s, s.client_address,
        {USE} AS used,
        s.permissions, s.client_settings, s.kasm_url, s.persistent_profile_mode,
        (SELECT max(h.share_id) FROM session_shares h WHERE h.session_id = s.session_id AND h.ended IS NULL
@@ -197,6 +199,8 @@ SESSIONS: Final = ListDefinition(
         "cpu": _measured(f"({USE}->>'cpu')::float8"),
         "memory": _measured(f"({USE}->>'memory_bytes')::float8"),
         "latency": _measured("s.round_trip_ms::float8"),
+        "frames": _measured("s.frames_s::float8"),
+        "received": _measured("s.kbit_s::float8"),
         "created": ListColumn("s.created", "timestamptz"),
         "expires": ListColumn("COALESCE(s.expires, 'infinity')", "timestamptz"),
     },

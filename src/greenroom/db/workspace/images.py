@@ -26,6 +26,7 @@ class ImageOnAgentRow(ImageProgress):
 
     agent_id: str
     hostname: str
+    zone_name: str
     digest: str
 
 
@@ -74,6 +75,7 @@ IMAGES: Final = ListDefinition(
         " p.name AS filter_policy_name,"
         " EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,"
         " COALESCE((SELECT jsonb_agg(jsonb_build_object('agent_id', a.agent_id, 'hostname', a.hostname,"
+        "   'zone_name', (SELECT n.zone_name FROM zones n WHERE n.zone_id = a.zone_id),"
         "   'state', r.state, 'how', r.how, 'reason', r.reason, 'progress', r.progress, 'digest', r.digest,"
         "   'size_bytes', r.size_bytes, 'error', r.error) ORDER BY a.hostname, a.agent_id)"
         "   FROM agent_images r JOIN agents a USING (agent_id) WHERE r.name = i.name), '[]') AS agents,"

@@ -134,7 +134,7 @@ SESSIONS: Final[list[Step]] = [
     step("list_sessions", query={"status": "running", "limit": 50}),
     step("list_own_sessions", by="ada"),
     step("get_placement", by="ada"),
-    step("keep_session_alive", {"round_trip_ms": 23.5}, by="ada"),
+    step("keep_session_alive", {"round_trip_ms": 23.5, "frames_s": 24, "kbit_s": 900}, by="ada"),
     step(
         "connect",
         {"session_id": "{session_id}", "user_id": "{ada_id}", "session_token": "{session_token}"},

@@ -90,9 +90,7 @@ function SessionCard({ session, image, isAlone }: CardProps) {
           <StatusBadge status={session.operational_status} />
         </div>
         <p>
-          <Trans>
-            started <TimeAgo time={session.assigned ?? session.created} />
-          </Trans>{' '}
+          <Since session={session} />{' '}
           <WhyButton subject={{ kind: 'session', id: session.session_id }} about={t`launch of ${name}`} />
         </p>
         <Fate session={session} />
@@ -111,6 +109,21 @@ function useScreen({ session_id, status }: Session): Blob | undefined {
     refetchIntervalInBackground: false,
   });
   return status === 'running' ? data : undefined;
+}
+
+/** The start of a session that runs; for others the time when it was last used. */
+function Since({ session: { status, assigned, created, keepalive } }: { session: Session }) {
+  if ((status === 'stopped' || status === 'paused') && keepalive)
+    return (
+      <Trans>
+        last used <TimeAgo time={keepalive} />
+      </Trans>
+    );
+  return (
+    <Trans>
+      started <TimeAgo time={assigned ?? created} />
+    </Trans>
+  );
 }
 
 /** The next automatic action for the session, or the reason why it was stopped or paused. */

@@ -5,8 +5,10 @@ import { useMutation, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from 'react-router';
 import { messageOf, retryTemporary } from '../../api/client';
 import { launchSession, newLaunch } from '../../api/actions';
+import { useBranding } from '../../api/branding';
 import { sessionQuery } from '../../api/queries';
 import type { Connection } from '../../api/types';
+import { ShortId } from '../../components/ShortId';
 import { StageFrame } from './Stage';
 import { StageButtons, StageCard, StageNote } from './StageCard';
 
@@ -19,6 +21,7 @@ const TITLES: Record<string, string> = {
 /** A session that cannot be opened, with the reason and the next steps. `connection` is null if there is no such session. */
 export function Ended({ sessionId, connection }: { sessionId: string; connection: Connection | null }) {
   const navigate = useNavigate();
+  const { support_url: support } = useBranding();
   const failed = connection?.status === 'failed';
   const session = useQuery({ ...sessionQuery(sessionId), enabled: failed, refetchInterval: false });
   const retry = useMutation({
@@ -35,7 +38,9 @@ export function Ended({ sessionId, connection }: { sessionId: string; connection
       >
         {failed && (
           <StageNote>
-            <Trans>Session {sessionId}</Trans>
+            <Trans>
+              Session <ShortId id={sessionId} />
+            </Trans>
           </StageNote>
         )}
         {retry.isError && (
@@ -56,6 +61,11 @@ export function Ended({ sessionId, connection }: { sessionId: string; connection
           <Button component={Link} to="/" variant={failed ? 'default' : 'filled'}>
             <Trans>Back to the workspaces</Trans>
           </Button>
+          {failed && support && (
+            <Button component="a" href={support} variant="subtle">
+              <Trans>Support</Trans>
+            </Button>
+          )}
         </StageButtons>
       </StageCard>
     </StageFrame>

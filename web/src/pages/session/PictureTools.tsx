@@ -1,10 +1,7 @@
 import { t } from '@lingui/core/macro';
 import { IconMovie, IconPhoto } from '@tabler/icons-react';
-import { locale } from '../../language';
 import { ToolRow } from './ToolRow';
 import type { Picture } from './usePicture';
-
-const KBIT_OF_MBIT = 1000;
 
 /** The row that shows the current picture and switches to the other. */
 export function PictureRow({ picture }: { picture: Picture }) {
@@ -25,12 +22,4 @@ export function PictureRow({ picture }: { picture: Picture }) {
       onClick={picture.switch}
     />
   );
-}
-
-const ONE_PLACE = { minimumFractionDigits: 1, maximumFractionDigits: 1, useGrouping: false };
-
-/** The data rate of a stream in words. */
-export function rateOf(kbit_s: number): string {
-  if (kbit_s < KBIT_OF_MBIT) return `${kbit_s} kbit/s`;
-  return `${(kbit_s / KBIT_OF_MBIT).toLocaleString(locale(), ONE_PLACE)} Mbit/s`;
 }

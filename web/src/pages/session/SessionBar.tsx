@@ -14,9 +14,10 @@ import {
 import { type ReactNode, useEffect, useId, useRef, useState } from 'react';
 import { useClock } from '../../components/clock';
 import { showError, showWarning } from '../../components/feedback';
+import { bitRate } from '../../components/format';
 import { ClipboardPanel } from './ClipboardPanel';
 import { type Panels, PanelsProvider, usePanelsOf } from './panels';
-import { PictureRow, rateOf } from './PictureTools';
+import { PictureRow } from './PictureTools';
 import { isSoon, qualityOf, timeLeft } from './quality';
 import styles from './SessionBar.module.css';
 import { SoundPanel } from './SoundPanel';
@@ -175,7 +176,7 @@ function Facts({ page }: { page: FramePage }) {
     <p className={styles.facts} aria-hidden>
       {label}
       {latency}
-      {stats ? ` · ${rateOf(stats.kbit_s)} · ${t`${frames} fps`}` : ''}
+      {stats ? ` · ${bitRate(stats.kbit_s)} · ${t`${frames} fps`}` : ''}
     </p>
   );
 }

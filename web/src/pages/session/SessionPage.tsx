@@ -7,8 +7,8 @@ import { programOf } from '../../api/control';
 import { connectionQuery, sessionQuery } from '../../api/queries';
 import { Ended } from './Ended';
 import { OpeningContext, openingOf } from './opening';
+import { lastReport } from './pageReport';
 import { Resting } from './Resting';
-import { lastRoundTrip } from './roundTrip';
 import { SessionTools } from './SessionTools';
 import { OVER, Stage } from './Stage';
 import { lookAgainAfter, useKeepalive } from './useKeepalive';
@@ -28,7 +28,7 @@ export function SessionPage() {
   // A viewer who was disconnected without input does not use the session, so its time until expiry continues.
   const [idle, setIdle] = useState(false);
   const settings = session.data?.client_settings;
-  useKeepalive(running && !idle ? () => keepSessionAlive(sessionId, lastRoundTrip()) : null, settings);
+  useKeepalive(running && !idle ? () => keepSessionAlive(sessionId, lastReport(Date.now())) : null, settings);
 
   // After a deletion on this page, the workspaces are shown without a message that the session was deleted.
   const leaving = remove.isPending || remove.isSuccess;

@@ -3,7 +3,7 @@
 import { i18n } from '@lingui/core';
 import { useComputedColorScheme } from '@mantine/core';
 import { type RefObject, useCallback, useEffect, useState } from 'react';
-import { noteRoundTrip } from './roundTrip';
+import { noteRates, noteRoundTrip } from './pageReport';
 import { type Picture, type PictureMessage, usePicture } from './usePicture';
 import { type ScreensMessage, type SecondScreen, useSecondScreen } from './useSecondScreen';
 import { type Sound, useSound } from './useSound';
@@ -145,8 +145,10 @@ export function useFramePage(
     return () => window.removeEventListener('message', receive);
   }, [frame, origin, receivePicture, receiveScreens, receiveSound]);
 
-  const shownLatencyMs = picture?.stats?.latency_ms ?? latencyMs;
+  const stats = picture?.stats ?? null;
+  const shownLatencyMs = stats?.latency_ms ?? latencyMs;
   useEffect(() => noteRoundTrip(shownLatencyMs), [shownLatencyMs]);
+  useEffect(() => noteRates(stats, Date.now()), [stats]);
 
   const sendClipboard = useCallback((text: string) => say({ type: 'clipboard', text }), [say]);
   const showPanel = useCallback((name: string, open: boolean) => say({ type: 'panel', name, open }), [say]);

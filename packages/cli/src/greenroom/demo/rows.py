@@ -259,6 +259,7 @@ async def backdate_sessions(db: Database, ages_s: Mapping[str, float]) -> None:
 
 _CLIENTS: Final[LiteralString] = (
     "UPDATE sessions s SET round_trip_ms = 4 + abs(hashtext(u.username)) % 60,"
+    " frames_s = abs(hashtext(u.username || '/')) % 31, kbit_s = abs(hashtext(u.username || '/')) % 31 * 90,"
     " client_address = '10.20.' || abs(hashtext(u.username)) % 8 || '.' || abs(hashtext(u.username || '.')) % 250 + 1"
     " FROM users u WHERE u.user_id = s.user_id AND NOT EXISTS"
     " (SELECT FROM leases l WHERE l.session_id = s.session_id)"

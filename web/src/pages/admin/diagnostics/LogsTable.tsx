@@ -68,7 +68,7 @@ const OF_ALL: Column<LogRow>[] = [
     value: (row) => row.code,
   },
   MESSAGE,
-  { key: 'zone', title: t`Zone`, value: (row) => row.zone_name },
+  { key: 'zone', title: t`Zone`, optional: true, value: (row) => row.zone_name },
   USER,
 ];
 
@@ -137,7 +137,7 @@ export function LogsTable({ fixed, codes }: Props) {
   const isWhole = fixed === undefined;
   const oldest = logs.data?.next ? logs.data.rows.at(-1)?.time : undefined;
   return (
-    <Stack gap="sm">
+    <Stack gap="sm" className={styles.list ?? ''}>
       {isWhole && (
         <LogHistogram question={asked} onPeriod={(from, to) => address.set({ since: from, until: to, span: '' })} />
       )}

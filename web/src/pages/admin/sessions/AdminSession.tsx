@@ -1,7 +1,9 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Button, Card, Code, Stack, Text } from '@mantine/core';
+import { Button, Card, Code, Group, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
+import { IconDeviceDesktop } from '@tabler/icons-react';
+import { useState } from 'react';
 import { Link } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { sessionQuery } from '../../../api/queries';
@@ -11,7 +13,7 @@ import type { Session } from '../../../api/types';
 import { useItem } from '../../../components/address';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { Facts } from '../../../components/Facts';
-import { bytes, cores, shortId } from '../../../components/format';
+import { bitRate, bytes, cores, shortId } from '../../../components/format';
 import { Screenshot } from '../../../components/Screenshot';
 import { SessionButtons } from '../../../components/SessionButtons';
 import { ShortId } from '../../../components/ShortId';
@@ -33,7 +35,7 @@ import { WhyButton } from '../../../why/WhyButton';
 
 const LOG_CODES = { 'staging-violation': t`Incompatible settings` };
 
-/** One session for administrators: details, placement, screen, command and log rows. */
+/** One session for administrators: screen, details, placement, command and log rows. */
 export function AdminSession() {
   const { sessionId = '' } = useItem();
   const session = useQuery(sessionQuery(sessionId, { follow: false }));
@@ -42,12 +44,20 @@ export function AdminSession() {
   const tabs = (data: Session): Tab[] => {
     const running = data.status === 'running';
     return [
-      { key: 'details', title: t`Details`, content: <Details session={data} samples={samples} /> },
+      {
+        key: 'details',
+        title: t`Details`,
+        content: (
+          <Stack>
+            {running && allowed('sessions_screenshot') && (
+              <Screen key={`${data.session_id}/${data.user_id}`} session={data} />
+            )}
+            <Details session={data} samples={samples} />
+          </Stack>
+        ),
+      },
       ...(data.user_id
         ? [{ key: 'placement', title: t`Placement`, content: <PlacementTable sessionId={data.session_id} /> }]
-        : []),
-      ...(running && allowed('sessions_screenshot')
-        ? [{ key: 'screen', title: t`Screen`, content: <Screen session={data} /> }]
         : []),
       ...(running && allowed('sessions_modify')
         ? [{ key: 'command', title: t`Command`, content: <CommandForm sessionId={data.session_id} /> }]
@@ -67,7 +77,7 @@ export function AdminSession() {
     <DetailsPage
       list={{ to: '/admin/sessions', title: t`Sessions` }}
       query={session}
-      title={({ image_friendly_name: workspace, username }) => (username ? t`${workspace} of ${username}` : workspace)}
+      title={titleOf}
       note={(data) => (
         <>
           <StatusBadge status={data.status} staged={kindOf(data) === 'staged'} />{' '}
@@ -91,6 +101,15 @@ export function AdminSession() {
       tabs={tabs}
     />
   );
+}
+
+/** The workspace and the user of a session, or its kind. */
+function titleOf(session: Session): string {
+  const { image_friendly_name: workspace, username } = session;
+  if (username) return t`${workspace} of ${username}`;
+  const kind = kindOf(session);
+  if (kind === 'with a user') return workspace;
+  return kind === 'staged' ? t`Staged session of ${workspace}` : t`Quarantined session of ${workspace}`;
 }
 
 /** The link to the recording of a lease of the session, if the user may view it. */
@@ -139,6 +158,7 @@ function Details({ session, samples }: { session: Session; samples: Sample[] }) 
           [t`Used`, usedOf(session)],
           [t`Use since opening`, usedOf(session) && <RecentUse key="use" samples={samples} />],
           [t`Round trip`, session.round_trip_ms !== null && `${Math.round(session.round_trip_ms)} ms`],
+          [t`Stream`, streamOf(session)],
           [t`Client`, session.client_address],
           [t`Created`, <TimeAgo key="created" time={session.created} />],
           [t`Usable since`, session.started && <TimeAgo key="started" time={session.started} />],
@@ -181,6 +201,11 @@ function usedOf({ cpu_used, memory_used }: Session) {
   return cpu_used !== null && memory_used !== null && amountsOf(cpu_used, memory_used);
 }
 
+/** The last rates of the picture that the page of the user received. */
+function streamOf({ frames_s, kbit_s }: Session) {
+  return frames_s !== null && kbit_s !== null && `${t`${{ frames: Math.round(frames_s) }} fps`}, ${bitRate(kbit_s)}`;
+}
+
 function amountsOf(cpu: number, memory: number): string {
   return t`${{ cores: cores(cpu) }} cores, ${{ memory: bytes(memory) }}`;
 }
@@ -196,7 +221,23 @@ function Origin({ session: { staging_config_id: configId } }: { session: Session
   );
 }
 
+/**
+ * The screen of a session. The user of a session gets a notice of each screenshot, so it is taken only when it is asked
+ * for.
+ */
 function Screen({ session }: { session: Session }) {
+  const [isShown, setShown] = useState(session.user_id === null);
+  if (!isShown)
+    return (
+      <Group gap="sm">
+        <Button variant="default" leftSection={<IconDeviceDesktop size={16} />} onClick={() => setShown(true)}>
+          <Trans>Show the screen</Trans>
+        </Button>
+        <Text size="xs" c="dimmed">
+          <Trans>The user sees a notice that you took a screenshot.</Trans>
+        </Text>
+      </Group>
+    );
   return (
     <Card withBorder className="surface" p="md" maw={900}>
       <Screenshot

@@ -12,7 +12,7 @@ import { Cut } from '../../../components/Cut';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
-import { bytesShort } from '../../../components/format';
+import { bitRate, bytesShort, trimmed } from '../../../components/format';
 import { RowLink } from '../../../components/RowLink';
 import { ShortId } from '../../../components/ShortId';
 import { StatusBadge } from '../../../components/StatusBadge';
@@ -70,6 +70,8 @@ const COLUMNS: Column<Session>[] = [
     (row) => row.round_trip_ms,
     (ms) => `${Math.round(ms)} ms`,
   ),
+  { ...measuredColumn('frames', t`Frames/s`, (row) => row.frames_s, trimmed), optional: true },
+  { ...measuredColumn('received', t`Received`, (row) => row.kbit_s, bitRate), optional: true },
   { key: 'client', title: t`Client`, optional: true, unordered: true, value: (row) => row.client_address },
   { ...timeColumn<Session>('created', t`Created`, (row) => row.created), minWidth: 102 },
   {
@@ -173,6 +175,7 @@ function Origin({ session }: { session: Session }) {
     <Link
       to={`/admin/staging/${session.staging_config_id}`}
       className="row-note-link mantine-focus-auto"
+      data-whole
       data-staged={session.user_id === null || undefined}
     >
       {session.user_id ? t`was staged` : t`staged`}

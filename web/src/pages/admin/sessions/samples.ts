@@ -29,11 +29,15 @@ export function useRecentSamples(session: Session | undefined, readAt: number): 
   return kept.current.samples;
 }
 
-/** The path of a line through values, in an area of 100 × 24. The lowest line is zero. */
-export function lineOf(values: number[]): string {
-  const top = Math.max(...values, Number.MIN_VALUE);
+/** The path of a line through values, in an area of 100 × 24. The lowest line is zero; null is a gap. */
+export function lineOf(values: (number | null)[]): string {
+  const top = Math.max(...values.map((value) => value ?? 0), Number.MIN_VALUE);
   const step = 100 / (values.length - 1);
   return values
-    .map((value, index) => `${index ? 'L' : 'M'}${(index * step).toFixed(1)} ${(23 - (22 * value) / top).toFixed(1)}`)
+    .map((value, index) => {
+      if (value === null) return '';
+      const begins = index === 0 || values[index - 1] === null;
+      return `${begins ? 'M' : 'L'}${(index * step).toFixed(1)} ${(23 - (22 * value) / top).toFixed(1)}`;
+    })
     .join('');
 }

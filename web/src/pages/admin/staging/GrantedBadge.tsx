@@ -7,6 +7,12 @@ import { settingTitle } from '../../../components/titles';
 /** The number of permissions of the sessions of a pool, with their names in the tooltip. */
 export function GrantedBadge({ config }: { config: StagingConfig }) {
   const granted = grantedBy(config);
+  if (granted.length === PERMISSION_FIELDS.length)
+    return (
+      <span className="dimmed">
+        <Trans>all</Trans>
+      </span>
+    );
   return (
     <Tooltip
       label={

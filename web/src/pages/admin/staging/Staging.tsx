@@ -15,6 +15,7 @@ import { ConfigForm } from './ConfigForm';
 import { GrantedBadge } from './GrantedBadge';
 import { HitShare } from './HitShare';
 import { PoolState } from './PoolState';
+import { ReadyLine } from './ReadyLine';
 
 const COLUMNS: Column<StagingConfig>[] = [
   { key: 'zone', title: t`Deployment Zone`, rank: 'more', value: (row) => row.zone_name },
@@ -44,6 +45,7 @@ const COLUMNS: Column<StagingConfig>[] = [
     width: '32%',
     render: (row) => <PoolState config={row} />,
   },
+  { key: 'ready', title: t`Ready (24 h)`, rank: 'more', render: (row) => <ReadyLine config={row} /> },
   {
     key: 'hits',
     title: t`Hits (24 h)`,

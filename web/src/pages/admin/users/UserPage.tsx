@@ -13,6 +13,7 @@ import { TimeAgo } from '../../../components/TimeAgo';
 import { LogsTable } from '../diagnostics/LogsTable';
 import { SessionsTable } from '../sessions/SessionsTable';
 import { EffectiveSettings } from './EffectiveSettings';
+import { LastSession } from './LastSession';
 import { stateOf } from './states';
 import { UserFactors } from './UserFactors';
 import { UserActions } from './UserActions';
@@ -81,7 +82,8 @@ function Note({ user }: { user: User }) {
       )}
       <Text size="sm" c="dimmed">
         <Trans>
-          created <TimeAgo time={user.created} />, last log-in <TimeAgo time={user.last_session} none={t`never`} />
+          created <TimeAgo time={user.created} />, last log-in <TimeAgo time={user.last_session} none={t`never`} />,
+          last session <LastSession user={user} />
         </Trans>
       </Text>
     </Group>

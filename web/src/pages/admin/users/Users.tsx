@@ -10,6 +10,7 @@ import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { usePages } from '../../../components/usePages';
 import { useBulkUsers } from './bulkUsers';
+import { LastSession } from './LastSession';
 import { stateOf } from './states';
 import { UserActions } from './UserActions';
 import { CreateUser } from './UserForm';
@@ -37,6 +38,13 @@ const COLUMNS: Column<User>[] = [
     ),
   },
   timeColumn('last', t`Last Log-in`, (row) => row.last_session, t`never`),
+  {
+    key: 'launched',
+    title: t`Last Session`,
+    optional: true,
+    text: (row) => row.last_launched,
+    render: (row) => <LastSession user={row} />,
+  },
   timeColumn('created', t`Created`, (row) => row.created),
   actionsColumn((row) => <UserActions user={row} />),
 ];

@@ -1,14 +1,21 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { Text } from '@mantine/core';
-import { IconCpu } from '@tabler/icons-react';
+import { IconCpu, IconRefresh } from '@tabler/icons-react';
+import { useMemo } from 'react';
+import { refreshImage } from '../../../api/actions';
+import { useAllowed } from '../../../api/auth';
 import type { Image } from '../../../api/types';
+import { actionsColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
-import { EmptyState } from '../../../components/feedback';
+import { EmptyState, showDone } from '../../../components/feedback';
 import { PullState } from '../../../components/PullState';
+import { RowButton } from '../../../components/RowButton';
 import { RowLink } from '../../../components/RowLink';
+import { ShortId } from '../../../components/ShortId';
 import { textIn } from '../../../components/tones';
+import { useAction } from '../../../components/useAction';
 
 type OnAgent = Image['agents'][number];
 
@@ -16,9 +23,15 @@ const COLUMNS: Column<OnAgent>[] = [
   {
     key: 'agent',
     title: t`Agent`,
-    value: (row) => row.hostname,
-    render: (row) => <RowLink to={`/admin/infrastructure/agents/${row.agent_id}`}>{row.hostname}</RowLink>,
+    value: (row) => `${row.hostname} ${row.agent_id}`,
+    text: (row) => row.hostname,
+    render: (row) => (
+      <RowLink to={`/admin/infrastructure/agents/${row.agent_id}`} note={<ShortId id={row.agent_id} />} at="start">
+        {row.hostname}
+      </RowLink>
+    ),
   },
+  { key: 'zone', title: t`Zone`, value: (row) => row.zone_name },
   {
     key: 'state',
     title: t`Image`,
@@ -39,7 +52,7 @@ const COLUMNS: Column<OnAgent>[] = [
     key: 'error',
     title: t`Error`,
     value: (row) => row.error,
-    width: '55%',
+    width: '45%',
     render: (row) => (
       <Text size="sm" c={row.error ? textIn('failure') : undefined} className="anywhere">
         {row.error || '–'}
@@ -50,15 +63,22 @@ const COLUMNS: Column<OnAgent>[] = [
 
 /** The Agents that have the image of a workspace, and the progress of the other Agents. */
 export function ImageAgents({ image }: { image: Image }) {
+  const { image_id: imageId, enabled } = image;
+  const mayPull = useAllowed()('images_modify') && enabled;
+  const columns = useMemo(
+    () =>
+      mayPull ? [...COLUMNS, actionsColumn<OnAgent>((row) => <PullAgain imageId={imageId} pull={row} />)] : COLUMNS,
+    [imageId, mayPull],
+  );
   return (
     <DataTable
       caption={t`Image on Agents`}
       list="image-on-agents"
       query={{ data: image.agents, error: null }}
-      columns={COLUMNS}
+      columns={columns}
       rowKey={(row) => row.agent_id}
       sort="agent"
-      minWidth={620}
+      minWidth={720}
       empty={
         <EmptyState icon={IconCpu} title={t`No Agent has reported this image yet`}>
           <Trans>
@@ -67,6 +87,27 @@ export function ImageAgents({ image }: { image: Image }) {
           </Trans>
         </EmptyState>
       }
+    />
+  );
+}
+
+/** Requests the Agents to pull an image again that an Agent could not pull. */
+function PullAgain({ imageId, pull }: { imageId: string; pull: OnAgent }) {
+  const again = useAction(
+    async () => {
+      await refreshImage(imageId);
+      showDone(t`The Agents pull the image again.`);
+    },
+    ['images'],
+    t`The image was not pulled again`,
+  );
+  if (pull.state === 'present' || pull.state === 'pulling') return null;
+  return (
+    <RowButton
+      label={t`Pull again`}
+      icon={IconRefresh}
+      disabled={again.isPending}
+      onClick={() => again.mutate(undefined)}
     />
   );
 }
