@@ -1,7 +1,8 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Text } from '@mantine/core';
+import { Group, Text } from '@mantine/core';
 import { IconCpu } from '@tabler/icons-react';
+import { useAllowed } from '../../../api/auth';
 import type { Image } from '../../../api/types';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
@@ -9,10 +10,11 @@ import { EmptyState } from '../../../components/feedback';
 import { PullState } from '../../../components/PullState';
 import { RowLink } from '../../../components/RowLink';
 import { textIn } from '../../../components/tones';
+import { WhyButton } from '../../../why/WhyButton';
 
 type OnAgent = Image['agents'][number];
 
-const COLUMNS: Column<OnAgent>[] = [
+const columnsOf = (image: Image): Column<OnAgent>[] => [
   {
     key: 'agent',
     title: t`Agent`,
@@ -23,7 +25,7 @@ const COLUMNS: Column<OnAgent>[] = [
     key: 'state',
     title: t`Image`,
     value: (row) => row.state,
-    render: (row) => <PullState pull={row} label={t`Pulled to ${{ host: row.hostname }}`} />,
+    render: (row) => <State row={row} image={image} />,
   },
   {
     key: 'digest',
@@ -48,6 +50,20 @@ const COLUMNS: Column<OnAgent>[] = [
   },
 ];
 
+/** The state of the image on an Agent, and why the Agent cannot start a session without it. */
+function State({ row, image }: { row: OnAgent; image: Image }) {
+  const { agent_id: id, hostname: host, state } = row;
+  const allowed = useAllowed();
+  return (
+    <Group gap="xs" wrap="nowrap">
+      <PullState pull={row} label={t`Pulled to ${host}`} />
+      {state !== 'present' && allowed('agents_view') && (
+        <WhyButton subject={{ kind: 'agent', id, image: image.image_id }} about={t`Agent ${{ hostname: host }}`} />
+      )}
+    </Group>
+  );
+}
+
 /** The Agents that have the image of a workspace, and the progress of the other Agents. */
 export function ImageAgents({ image }: { image: Image }) {
   return (
@@ -55,16 +71,20 @@ export function ImageAgents({ image }: { image: Image }) {
       caption={t`Image on Agents`}
       list="image-on-agents"
       query={{ data: image.agents, error: null }}
-      columns={COLUMNS}
+      columns={columnsOf(image)}
       rowKey={(row) => row.agent_id}
       sort="agent"
       minWidth={620}
       empty={
         <EmptyState icon={IconCpu} title={t`No Agent has reported this image yet`}>
-          <Trans>
-            Agents get the images of enabled workspaces automatically. Without a registry, load the image on one host
-            with docker load. The other Agents of the zone copy it.
-          </Trans>
+          {image.enabled ? (
+            <Trans>
+              Agents get the images of enabled workspaces automatically. Without a registry, load the image on one host
+              with docker load. The other Agents of the zone copy it.
+            </Trans>
+          ) : (
+            <Trans>The workspace is disabled. Agents get the images of enabled workspaces only.</Trans>
+          )}
         </EmptyState>
       }
     />
