@@ -76,7 +76,8 @@ def _figures_of(job: Job, clicks: int, seconds: list[float]) -> list[Figure]:
     name, clicks_before, seconds_before = f"daily job: {job.name}", job.reviewed_clicks, job.reviewed_s
     return [
         Figure(
-            f"{name}: clicks", clicks, clicks_before or clicks, "clicks", BEFORE, 1, goal=1 if clicks_before else None
+            f"{name}: clicks", clicks, clicks if clicks_before is None else clicks_before, "clicks", BEFORE, 1,
+            goal=None if clicks_before is None else 1,
         ),
         Figure(
             name, median(seconds), seconds_before or median(seconds), "s", BEFORE, len(seconds), spread(seconds),

@@ -45,7 +45,9 @@ class Figure:
         """True if the goal is reached; None if there is none."""
         if self.goal is None:
             return None
-        return self.ratio >= self.goal if self.more_is_better else self.ratio <= self.goal
+        if self.more_is_better:
+            return self.ratio >= self.goal
+        return self.product <= self.goal * self.yardstick  # the yardstick may be 0, e.g. clicks
 
     @property
     def goal_text(self) -> str:

@@ -39,7 +39,7 @@ def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Pers
     admin.open("/admin/staging")
     expect(admin.row("Desktop")).to_contain_text("50 %")
     expect(admin.row("Desktop").locator("[data-tone]")).to_have_attribute("data-tone", "warning")
-    admin.row("Desktop").get_by_role("link", name="50 %").click()
+    admin.row("Desktop").get_by_role("link", name="Why? hit rate of Desktop in default").click()
 
     # The page has the reason why the others were not, and leads to each
     expect(page.get_by_test_id("hit-rate-24")).to_have_text("50 %")
@@ -49,6 +49,7 @@ def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Pers
     expect(reason).to_contain_text("environment")
     miss = page.get_by_role("region", name="Last misses").get_by_role("row").filter(has_text=user.username)
     expect(miss).to_contain_text("on demand")
+    expect(miss.get_by_role("button", name="Why?")).to_be_visible()
     assert violations(page) == []
     use_colours(page, "dark")
     assert violations(page, "color-contrast") == []

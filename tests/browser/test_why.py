@@ -41,6 +41,9 @@ def test_the_setting_that_decides_is_saved_after_a_preview(admin: Person, instan
     panel.get_by_role("button", name="Save Enabled: yes").click()
     expect(panel).to_contain_text("gets the next session of zone")
     assert instance.call("GET", f"/agents/{agent['agent_id']}")["enabled"]
+    page.get_by_role("button", name="Undo").click()
+    expect(panel).to_contain_text(f"{agent['hostname']} is disabled.")
+    assert not instance.call("GET", f"/agents/{agent['agent_id']}")["enabled"]
     page.keyboard.press("Escape")
     expect(panel).to_have_count(0)
     expect(why).to_be_focused()

@@ -125,7 +125,9 @@ def _share(hand: Hand, scene: JobScene) -> None:
     tools = hand.page.get_by_role("navigation", name="Session tools")
     hand.press(button(tools, "Menu"))
     hand.press(button(tools, "Share"))
-    hand.press(button(hand.page.get_by_role("region", name="Share"), re.compile("copy the link")))
+    name = hand.page.get_by_role("region", name="Share").get_by_label("Name of the link")
+    expect(name).to_be_focused()
+    hand.enter(name)
     expect(hand.page.get_by_text("The link was copied")).to_be_visible()
 
 
@@ -164,8 +166,7 @@ def _remove_new_configs(scene: JobScene) -> None:
 
 def _read_why_pool_is_short(hand: Hand, scene: JobScene) -> None:
     entry = hand.page.locator("li[data-code=pool]").filter(has_text=LARGE)
-    hand.press(entry.get_by_role("button", name=re.compile(r"^Why\?")))
-    expect(hand.page.get_by_role("dialog")).to_contain_text("3000 are needed")
+    expect(entry).to_contain_text("3000 are needed")
 
 
 def _is_short_for_cores(scene: JobScene) -> None:
@@ -322,7 +323,7 @@ JOBS: Final = (
     ),
     Job(
         name="share a session", who="user", prepare=_with_session, path=_page_of_session, act=_share, check=_is_shared,
-        most_clicks=3, reviewed_clicks=2, reviewed_s=4.5,
+        most_clicks=2, reviewed_clicks=2, reviewed_s=4.5,
     ),
     Job(
         name="create a staging config", who="administrator", prepare=_remove_new_configs, act=_create_staging_config,
@@ -330,7 +331,7 @@ JOBS: Final = (
     ),
     Job(
         name="read why a pool is short", who="administrator", act=_read_why_pool_is_short, check=_is_short_for_cores,
-        path=_today, most_clicks=1, reviewed_clicks=0,
+        path=_today, most_clicks=0, reviewed_clicks=0,
     ),
     Job(
         name="disable the Primary", who="administrator", prepare=_enable_managers, act=_disable_primary,

@@ -53,15 +53,15 @@ createRoot(root).render(
           getStyleNonce={() => STYLE_NONCE}
           deduplicateCssVariables={false}
         >
-          <Notices />
           <Hints />
-          <ErrorBoundary>
-            <QueryClientProvider client={queries}>
-              <BrowserRouter>
+          <QueryClientProvider client={queries}>
+            <BrowserRouter>
+              <Notices />
+              <ErrorBoundary>
                 <App />
-              </BrowserRouter>
-            </QueryClientProvider>
-          </ErrorBoundary>
+              </ErrorBoundary>
+            </BrowserRouter>
+          </QueryClientProvider>
         </MantineProvider>
       </DirectionProvider>
     </I18nProvider>

@@ -1,4 +1,7 @@
+import { i18n } from '@lingui/core';
+import { I18nProvider } from '@lingui/react';
 import { MantineProvider } from '@mantine/core';
+import { notificationsStore } from '@mantine/notifications';
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { createElement, type ReactNode } from 'react';
 import { renderToStaticMarkup } from 'react-dom/server';
@@ -9,8 +12,12 @@ import { ApiError } from '../src/api/client';
 import type { DecisionStep, DecisiveSetting, Me } from '../src/api/types';
 import { DecisionPath } from '../src/why/DecisionPath';
 import { SettingCard } from '../src/why/SettingCard';
+import { ChangesBar } from '../src/components/ChangesBar';
+import { showError } from '../src/components/feedback';
+import { readable } from '../src/components/titles';
+import { HitShare } from '../src/pages/admin/staging/HitShare';
 import { subjectOfRefusal } from '../src/why/subject';
-import { affectedText, factName, readable, resultWord, saveSetting, valueText } from '../src/why/why';
+import { affectedText, factName, formerOf, readSetting, resultWord, saveSetting, valueText } from '../src/why/why';
 
 const STEPS: DecisionStep[] = [
   { rule: 'It checks in', result: 'passed', decides: false, reason: [], facts: [] },
@@ -46,7 +53,7 @@ function textOf(element: ReactNode, permissions: string[] = []): string {
   const me = { permissions, scoped_permissions: [] } as unknown as Me;
   const routed = createElement(MemoryRouter, null, createElement(MeContext, { value: me }, element));
   const queried = createElement(QueryClientProvider, { client: new QueryClient() }, routed);
-  const page = createElement(MantineProvider, null, queried);
+  const page = createElement(I18nProvider, { i18n, children: createElement(MantineProvider, null, queried) });
   return renderToStaticMarkup(page).replace(/<style.*?<\/style>/gs, '');
 }
 
@@ -92,6 +99,42 @@ test('a setting without a visible object is not offered', () => {
 test('a setting of another object cannot be saved here', async () => {
   const setting = { ...SETTING, object: { kind: 'webhook', id: 'w' } } as DecisiveSetting;
   await expect(saveSetting(setting)).rejects.toThrow('cannot be changed here');
+  await expect(readSetting(new QueryClient(), setting)).rejects.toThrow('cannot be changed here');
+});
+
+test('the present value of a setting is read, which is null in a group that does not set it', async () => {
+  const queries = new QueryClient({ defaultOptions: { queries: { staleTime: 60_000 } } });
+  queries.setQueryData(['agents', 'a1'], { enabled: false });
+  queries.setQueryData(['groups', 'g1'], { settings: { idle_disconnect: 20 } });
+  const ofGroup = { ...SETTING, object: { kind: 'group', id: 'g1' } } as DecisiveSetting;
+  expect(await readSetting(queries, SETTING)).toBe(false);
+  expect(await readSetting(queries, { ...ofGroup, name: 'idle_disconnect' })).toBe(20);
+  expect(await readSetting(queries, { ...ofGroup, name: 'max_kasms_per_user' })).toBeNull();
+});
+
+test('an undo restores the former value, and a default is no value of a group', () => {
+  expect(formerOf({ ...SETTING, value: false, suggested: true }).suggested).toBe(false);
+  expect(formerOf({ ...SETTING, source: 'default', value: 5, suggested: 6 }).suggested).toBeNull();
+});
+
+test('a refusal in a notice and in the bar of changes can be explained', () => {
+  const error = new ApiError(403, 'forbidden', 'No.', {}, { required: ['users_view'] });
+  showError('Not done', error);
+  const { message } = notificationsStore.getState().notifications[0] ?? {};
+  expect(textOf(createElement('p', null, message))).toContain('Why? this refusal');
+  const bar = createElement(ChangesBar, {
+    changes: [{ name: 'a', title: 'A', before: '1', after: '2' }],
+    isSaving: false,
+    error,
+    onDiscard: () => undefined,
+  });
+  expect(textOf(bar)).toContain('Why? this refusal');
+});
+
+test('the hit rate of a paused pool has no color', () => {
+  const tone = (isPaused: boolean) => textOf(createElement(HitShare, { rate: 0.2, isPaused }));
+  expect(tone(false)).toContain('data-tone="failure"');
+  expect(tone(true)).toContain('data-tone="neutral"');
 });
 
 test.each([

@@ -16,6 +16,7 @@ import { type Bulk, type BulkAction, runAll } from './bulk';
 import styles from './BulkDialog.module.css';
 import { Dialog } from './Dialog';
 import { counted } from './format';
+import { WhyRefused } from '../why/WhyRefused';
 
 interface Props<Row> {
   bulk: Bulk<Row>;
@@ -26,7 +27,7 @@ interface Props<Row> {
   onClose: (isDone: boolean) => void;
 }
 
-type Result = { state: 'running' | 'done' | 'undone' } | { state: 'refused' | 'kept'; reason: string };
+type Result = { state: 'running' | 'done' | 'undone' } | { state: 'refused' | 'kept'; error: unknown };
 
 /** The numbers of items, by the noun of an item. */
 const COUNTS: Record<string, { count: (count: number) => string; part: (some: number, count: number) => string }> = {
@@ -191,9 +192,7 @@ export function BulkDialog<Row>({ bulk, action, rows, rowKey, onClose }: Props<R
 
 function resultOf(result: 'started' | { error: unknown }, end: 'done' | 'undone'): Result {
   if (result === 'started') return { state: 'running' };
-  return result.error === null
-    ? { state: end }
-    : { state: end === 'undone' ? 'kept' : 'refused', reason: messageOf(result.error) };
+  return result.error === null ? { state: end } : { state: end === 'undone' ? 'kept' : 'refused', error: result.error };
 }
 
 interface ItemProps {
@@ -217,13 +216,15 @@ const LOOKS = {
 function Item({ name, effect, refusal, result }: ItemProps) {
   const state = refusal === null ? (result?.state ?? 'waiting') : 'impossible';
   const { icon: Icon, word } = LOOKS[state];
-  const reason = result && 'reason' in result ? result.reason : refusal;
+  const error = result && 'error' in result ? result.error : null;
   return (
     <li className={styles.item} data-state={state}>
       <Icon size={16} role="img" aria-label={word} className={styles.icon} />
       <span className={styles.words}>
         <span className={styles.name}>{name}</span>
-        <span className={styles.note}>{reason ?? effect}</span>
+        <span className={styles.note}>
+          {error === null ? (refusal ?? effect) : messageOf(error)} <WhyRefused error={error} />
+        </span>
       </span>
     </li>
   );

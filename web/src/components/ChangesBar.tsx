@@ -6,6 +6,7 @@ import { messageOf } from '../api/client';
 import styles from './ChangesBar.module.css';
 import { type Change, changesText } from './changes';
 import { LeaveGuard } from './LeaveGuard';
+import { WhyRefused } from '../why/WhyRefused';
 
 interface Props {
   changes: Change[];
@@ -14,8 +15,10 @@ interface Props {
   /** What to do before the changes can be saved; empty = they can be saved. */
   missing?: string;
   isSaving: boolean;
-  /** The reason why the last attempt failed, or its sentence. */
+  /** The reason why the last attempt failed. */
   error?: unknown;
+  /** The sentence about it, if it differs from that of the server. */
+  sentence?: string | undefined;
   /** Without it, Save submits the form that contains the bar. */
   onSave?: () => void;
   onDiscard: () => void;
@@ -34,9 +37,9 @@ export function ChangesBar(props: Props) {
   );
 }
 
-function Bar({ changes, problems = 0, missing = '', isSaving, error, onSave, onDiscard }: Props) {
+function Bar({ changes, problems = 0, missing = '', isSaving, error, sentence, onSave, onDiscard }: Props) {
   useFocusOfPage();
-  const reason = typeof error === 'string' ? error : messageOf(error);
+  const reason = sentence ?? messageOf(error);
   return (
     <section className={styles.bar} aria-label={t`Unsaved changes`}>
       <div className={styles.words}>
@@ -59,7 +62,7 @@ function Bar({ changes, problems = 0, missing = '', isSaving, error, onSave, onD
         {missing && <div className={styles.problem}>{missing}</div>}
         {error != null && (
           <div className={styles.problem} role="alert">
-            <Trans>Not saved. {reason}</Trans>
+            <Trans>Not saved. {reason}</Trans> <WhyRefused error={error} />
           </div>
         )}
       </div>

@@ -2,15 +2,19 @@ import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { Alert, Button, Group, Modal, Stack, Text } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
 import { messageOf, retryTemporary } from '../api/client';
 import type { DialogProps } from './Confirm';
+import { CoveredContext } from './covered';
 import styles from './Dialog.module.css';
 import { useOpenedAfterMount } from './lateOpen';
+import { WhyRefused } from '../why/WhyRefused';
 
 /** The dialog of a confirmation. A refusal is shown in the dialog with its reason. */
 export function ConfirmModal(props: DialogProps) {
   const { opened, onClose, title, children, action, onConfirm, touched = [], color = 'red' } = props;
   const queries = useQueryClient();
+  const [isCovered, setCovered] = useState(false);
   const run = useMutation({
     mutationFn: onConfirm,
     retry: retryTemporary,
@@ -25,6 +29,7 @@ export function ConfirmModal(props: DialogProps) {
     <Modal
       opened={useOpenedAfterMount(opened)}
       onClose={close}
+      closeOnEscape={!isCovered}
       title={
         <Text component="span" className={styles.title}>
           {title}
@@ -37,7 +42,10 @@ export function ConfirmModal(props: DialogProps) {
         </Text>
         {run.isError && (
           <Alert color="red" variant="light" role="alert" title={t`Not done`}>
-            {messageOf(run.error)}
+            {messageOf(run.error)}{' '}
+            <CoveredContext value={setCovered}>
+              <WhyRefused error={run.error} />
+            </CoveredContext>
           </Alert>
         )}
         <Group justify="flex-end">

@@ -1,6 +1,7 @@
 import { t } from '@lingui/core/macro';
 import { Drawer, type DrawerProps, Modal, type ModalProps, Text } from '@mantine/core';
-import { type ReactNode, useEffect, useState } from 'react';
+import { type ReactNode, use, useEffect, useState } from 'react';
+import { CoveredContext } from './covered';
 import styles from './Dialog.module.css';
 
 interface Props extends Pick<ModalProps, 'size' | 'closeOnClickOutside'> {
@@ -12,15 +13,19 @@ interface Props extends Pick<ModalProps, 'size' | 'closeOnClickOutside'> {
 /** A dialog that exists only while it is open. The first field gets the focus, and the opener gets it back afterwards. */
 export function Dialog({ title, size = 'md', closeOnClickOutside = true, onClose, children }: Props) {
   useReturnFocus();
+  const [isCovered, setCovered] = useState(false);
   return (
     <Modal
       opened
       onClose={onClose}
       size={size}
       closeOnClickOutside={closeOnClickOutside}
+      closeOnEscape={!isCovered}
       title={<DialogTitle>{title}</DialogTitle>}
     >
-      <div ref={markFirstField}>{children}</div>
+      <CoveredContext value={setCovered}>
+        <div ref={markFirstField}>{children}</div>
+      </CoveredContext>
     </Modal>
   );
 }
@@ -32,6 +37,11 @@ interface SideSheetProps extends Omit<Props, 'closeOnClickOutside' | 'size'> {
 /** Details at the right edge, which exist only while they are open. */
 export function SideSheet({ title, size = 'lg', onClose, children }: SideSheetProps) {
   useReturnFocus();
+  const cover = use(CoveredContext);
+  useEffect(() => {
+    cover(true);
+    return () => void setTimeout(() => cover(false)); // the dialog gets the same press of Escape
+  }, [cover]);
   return (
     <Drawer
       opened

@@ -13,6 +13,7 @@ import styles from './Form.module.css';
 import { titled } from './format';
 import { changed, errorsOf, sentenceOf, warningsOf } from './saving';
 import { showUndo } from './undo';
+import { WhyRefused } from '../why/WhyRefused';
 
 /** The notice about changes that can be undone. */
 interface Undoable<Values, Saved> {
@@ -108,7 +109,7 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
         </fieldset>
         {run.isError && !page && (
           <Alert color="red" variant="light" role="alert" title={t`Not saved`} ref={showIt}>
-            {sentenceOf(form.getValues(), run.error)}
+            {sentenceOf(form.getValues(), run.error)} <WhyRefused error={run.error} />
           </Alert>
         )}
         {page ? (
@@ -117,7 +118,8 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
             problems={run.isError ? 0 : Object.keys(form.errors).length}
             missing={missing}
             isSaving={run.isPending}
-            error={run.isError ? sentenceOf(form.getValues(), run.error) : null}
+            error={run.error}
+            sentence={run.isError ? sentenceOf(form.getValues(), run.error) : undefined}
             onDiscard={() => {
               run.reset();
               form.reset();

@@ -3,6 +3,7 @@ import { useMe } from '../api/auth';
 import type { ObjectRef, SentencePart } from '../api/types';
 import { namedParts } from './names';
 import { addressOf } from './objects';
+import { readable } from './titles';
 
 /** The name of an object, as a link if the user may open its page. */
 export function Named({ object, children }: { object: ObjectRef; children: string }) {
@@ -10,15 +11,21 @@ export function Named({ object, children }: { object: ObjectRef; children: strin
   return to ? <Link to={to}>{children}</Link> : <span>{children}</span>;
 }
 
-/** A sentence whose names are links. `names` are further names in the texts of its parts. */
-export function NamedSentence({ parts, names }: { parts: SentencePart[]; names: SentencePart[] }) {
+interface SentenceProps {
+  parts: SentencePart[];
+  /** Further names in the texts of the parts. */
+  names?: SentencePart[];
+}
+
+/** A sentence whose names are links. Settings have their titles. */
+export function NamedSentence({ parts, names = [] }: SentenceProps) {
   return namedParts(parts, names).map(({ text, object }, index) =>
     object ? (
       <Named key={index} object={object}>
         {text}
       </Named>
     ) : (
-      text
+      readable(text)
     ),
   );
 }

@@ -1,7 +1,14 @@
 import '@mantine/notifications/styles.layer.css';
 import { Notifications } from '@mantine/notifications';
+import { useQuery } from '@tanstack/react-query';
+import { MeContext, meQuery } from '../api/auth';
 
-/** All notices, at the upper right. */
+/** All notices, at the upper right. "Why?" in a notice shows what the user may see. */
 export function NoticeList() {
-  return <Notifications position="top-right" />;
+  const { data: me } = useQuery({ ...meQuery, enabled: false });
+  return (
+    <MeContext value={me ?? null}>
+      <Notifications position="top-right" />
+    </MeContext>
+  );
 }

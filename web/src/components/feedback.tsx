@@ -14,7 +14,12 @@ const SHARED = {
 
 /** Show that an action was refused or failed, with the reason. */
 export function showError(title: string, error: unknown): void {
-  notifications.show({ ...SHARED, color: 'red', title, message: messageOf(error), autoClose: 10_000 });
+  const message = (
+    <>
+      {messageOf(error)} <WhyRefused error={error} />
+    </>
+  );
+  notifications.show({ ...SHARED, color: 'red', title, message, autoClose: 10_000 });
 }
 
 export function showDone(message: string, color = 'accent'): void {

@@ -25,6 +25,11 @@ export function withSettingTitles(reason: string): string {
   return reason.replace(/`(\w*_\w*)`/g, (_, name: string) => settingTitle(name));
 }
 
+/** A sentence of a decision or of the page Today, with the titles of permissions and settings in place of their names. */
+export function readable(sentence: string): string {
+  return withSettingTitles(withTitles(sentence));
+}
+
 /** A reason of the server for users: without the settings and groups after its colon. */
 export function withoutSettings(reason: string): string {
   return reason.replace(/: `.*$/, '.');

@@ -1,7 +1,8 @@
 import { IconCheck, IconMinus, IconX, type TablerIcon } from '@tabler/icons-react';
 import type { Decision, DecisionStep } from '../api/types';
-import { Sentence } from './Sentence';
-import { factName, readable, resultWord } from './why';
+import { NamedSentence } from '../components/Named';
+import { readable } from '../components/titles';
+import { factName, resultWord } from './why';
 import styles from './Why.module.css';
 
 const ICONS: Record<DecisionStep['result'], TablerIcon> = {
@@ -35,14 +36,14 @@ function Step({ step, tone }: { step: DecisionStep; tone: Decision['tone'] }) {
         </p>
         {reason.length > 0 && (
           <p className={styles.reason}>
-            <Sentence parts={reason} />
+            <NamedSentence parts={reason} />
           </p>
         )}
         {facts.length > 0 && (
           <dl className={styles.facts}>
             {facts.map(({ name, value, object }, index) => (
               <div key={`${index} ${name}`} className={styles.fact}>
-                <dt>{object ? <Sentence parts={[{ text: name, object }]} /> : factName(name)}</dt>
+                <dt>{object ? <NamedSentence parts={[{ text: name, object }]} /> : factName(name)}</dt>
                 <dd>{readable(value)}</dd>
               </div>
             ))}

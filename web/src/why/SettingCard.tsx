@@ -6,10 +6,12 @@ import { useAllowed } from '../api/auth';
 import { messageOf, retryTemporary } from '../api/client';
 import type { DecisiveSetting } from '../api/types';
 import { AmountInput } from '../components/AmountInput';
-import { showDone, showWarning } from '../components/feedback';
+import { showWarning } from '../components/feedback';
+import { NamedSentence } from '../components/Named';
 import { warningsOf } from '../components/saving';
-import { Sentence } from './Sentence';
-import { affectedText, readable, saveSetting, sourceOf, titleOf, TOUCHED, valueText } from './why';
+import { readable } from '../components/titles';
+import { showUndo } from '../components/undo';
+import { affectedText, formerOf, readSetting, saveSetting, sourceOf, titleOf, TOUCHED, valueText } from './why';
 import styles from './Why.module.css';
 
 interface Props {
@@ -23,16 +25,21 @@ export function SettingCard({ setting, onTry }: Props) {
   const title = titleOf(setting);
   const allowed = useAllowed();
   const queries = useQueryClient();
+  const refresh = () => Promise.all(TOUCHED.map((key) => queries.invalidateQueries({ queryKey: [key] })));
   const save = useMutation({
     mutationFn: () => saveSetting(setting),
     retry: retryTemporary,
     onSuccess: (saved) => {
       onTry?.(undefined);
       const warnings = warningsOf(saved);
-      if (warnings.length > 0) showWarning(t`It was saved, but`, warnings.join(' '));
-      else showDone(t`${title} was saved.`);
+      showUndo(t`${title} was saved.`, {
+        saved: { [title]: setting.suggested },
+        read: async () => ({ [title]: await readSetting(queries, setting) }),
+        restore: () => saveSetting(formerOf(setting)).then(refresh),
+      });
+      if (warnings.length > 0) showWarning(t`Saved with warnings`, warnings.join(' '));
     },
-    onSettled: () => Promise.all(TOUCHED.map((key) => queries.invalidateQueries({ queryKey: [key] }))),
+    onSettled: refresh,
   });
   const { value, suggested, unit, owner, object, source, before, after, affected } = setting;
   const affects = affectedText(affected);
@@ -44,7 +51,7 @@ export function SettingCard({ setting, onTry }: Props) {
         {t`The setting that decides`}
       </h3>
       <p className={styles.named}>
-        <strong>{title}</strong> <Sentence parts={[{ text: owner, object }]} />
+        <strong>{title}</strong> <NamedSentence parts={[{ text: owner, object }]} />
       </p>
       <dl className={styles.facts}>
         <div className={styles.fact}>

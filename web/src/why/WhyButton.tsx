@@ -1,5 +1,6 @@
 import { t } from '@lingui/core/macro';
 import { Suspense, useState } from 'react';
+import { Link } from 'react-router';
 import { lazily } from '../components/lazily';
 import type { Subject } from './subject';
 import styles from './WhyButton.module.css';
@@ -36,6 +37,15 @@ export function WhyButton({ subject, about }: Props) {
       </button>
       {opened && <WhyOpened subject={subject} onClose={() => setOpened(false)} />}
     </>
+  );
+}
+
+/** "Why?" as a link to the list that explains a number. */
+export function WhyLink({ to, about }: { to: string; about: string }) {
+  return (
+    <Link to={to} className={styles.why} aria-label={t`Why? ${about}`}>
+      {t`Why?`}
+    </Link>
   );
 }
 

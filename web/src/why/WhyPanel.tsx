@@ -1,19 +1,19 @@
 import { t } from '@lingui/core/macro';
 import { Button, Skeleton } from '@mantine/core';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
-import { useState } from 'react';
-import { Link } from 'react-router';
+import { useEffect, useState } from 'react';
+import { Link, useLocation } from 'react-router';
 import { useMe } from '../api/auth';
 import type { Decision } from '../api/types';
 import { SideSheet } from '../components/Dialog';
 import { StaleBanner } from '../components/feedback';
+import { NamedSentence } from '../components/Named';
 import { helpAddress } from '../components/objects';
-import { serverText } from '../serverTexts';
+import { readable } from '../components/titles';
 import { DecisionPath } from './DecisionPath';
-import { Sentence } from './Sentence';
 import { SettingCard } from './SettingCard';
 import type { Subject } from './subject';
-import { readable, whyQuery } from './why';
+import { whyQuery } from './why';
 import styles from './Why.module.css';
 
 /** The decision about a subject: the answer, the checked rules, and the setting that would change it. */
@@ -25,6 +25,11 @@ export function WhyPanel({ subject, onClose }: { subject: Subject; onClose: () =
     enabled: tried !== undefined,
     placeholderData: keepPreviousData,
   });
+  const { pathname } = useLocation();
+  const [openedAt] = useState(pathname);
+  useEffect(() => {
+    if (pathname !== openedAt) onClose(); // a link in the panel of a notice, which stays on the next page
+  }, [pathname, openedAt, onClose]);
   // After a refused value, the present decision stays, with the field for another value.
   const data = trial.data ?? present.data;
   const error = trial.error ?? present.error;
@@ -53,11 +58,11 @@ function Explained({ decision, onTry }: Props) {
   return (
     <div className={styles.panel}>
       <p className={styles.answer} data-tone={tone}>
-        <Sentence parts={answer} />
+        <NamedSentence parts={answer} />
       </p>
       {to && (
         <Button component={Link} to={to} variant="default" size="compact-sm" className={styles.help}>
-          {serverText(help.title)}
+          {help.title}
         </Button>
       )}
       <section aria-labelledby="why-checked">

@@ -12,7 +12,8 @@ export type Subject =
   /** A permission of the user. */
   | { kind: 'permission'; id: string }
   | { kind: 'pool'; id: Uuid }
-  | { kind: 'agent'; id: Uuid }
+  /** An Agent for any session, or for a session of the workspace `image`. */
+  | { kind: 'agent'; id: Uuid; image?: Uuid }
   | { kind: 'manager'; id: Uuid }
   | { kind: 'setting'; id: Uuid; name: string };
 

@@ -1,7 +1,7 @@
 /** The requests of "Why?", and the words of a decision. */
 
 import { plural, t } from '@lingui/core/macro';
-import { queryOptions } from '@tanstack/react-query';
+import { type QueryClient, queryOptions } from '@tanstack/react-query';
 import {
   changeAgent,
   changeGroupSettings,
@@ -11,10 +11,11 @@ import {
   changeZone,
 } from '../api/actions';
 import { client, dataOf } from '../api/client';
+import { agentQuery, groupQuery, imageQuery, managerQuery, stagingConfigQuery, zoneQuery } from '../api/queries';
 import type { Decision, DecisionStep, DecisiveSetting } from '../api/types';
 import { bytes } from '../components/format';
 import { amountIn } from '../components/units';
-import { settingTitle, withSettingTitles, withTitles } from '../components/titles';
+import { settingTitle } from '../components/titles';
 import { locale } from '../language';
 import type { Subject } from './subject';
 
@@ -43,7 +44,10 @@ function requestOf(subject: Subject, tried: unknown, signal: AbortSignal) {
         params: { path: { staging_config_id: id } },
       });
     case 'agent':
-      return client.GET('/api/v1/why/agents/{agent_id}', { signal, params: { path: { agent_id: id } } });
+      return client.GET('/api/v1/why/agents/{agent_id}', {
+        signal,
+        params: { path: { agent_id: id }, query: subject.image ? { image_id: subject.image } : {} },
+      });
     case 'manager':
       return client.GET('/api/v1/why/managers/{manager_id}', { signal, params: { path: { manager_id: id } } });
     case 'setting':
@@ -76,6 +80,36 @@ export function saveSetting({ object, name, suggested }: DecisiveSetting): Promi
     default:
       return Promise.reject(new Error(t`This setting cannot be changed here.`));
   }
+}
+
+/** Reads the present value of the setting; null = a group does not set it. */
+export async function readSetting(queries: QueryClient, setting: DecisiveSetting): Promise<unknown> {
+  const item = await readOwner(queries, setting.object);
+  return (item as Record<string, unknown>)[setting.name] ?? null;
+}
+
+async function readOwner(queries: QueryClient, object: DecisiveSetting['object']): Promise<object> {
+  switch (object?.kind) {
+    case 'agent':
+      return queries.query(agentQuery(object.id));
+    case 'group':
+      return (await queries.query(groupQuery(object.id))).settings;
+    case 'image':
+      return queries.query(imageQuery(object.id));
+    case 'manager':
+      return queries.query(managerQuery(object.id));
+    case 'staging_config':
+      return queries.query(stagingConfigQuery(object.id));
+    case 'zone':
+      return queries.query(zoneQuery(object.id));
+    default:
+      throw new Error(t`This setting cannot be changed here.`);
+  }
+}
+
+/** The setting with its former value as the one to save. A default applies again when no group sets the setting. */
+export function formerOf(setting: DecisiveSetting): DecisiveSetting {
+  return { ...setting, suggested: setting.source === 'default' ? null : setting.value };
 }
 
 /** The queries that a saved setting makes out of date. */
@@ -115,11 +149,6 @@ export function affectedText({ users, pools, workspaces }: DecisiveSetting['affe
   if (parts.length === 0) return '';
   const counts = new Intl.ListFormat(locale(), { type: 'conjunction' }).format(parts);
   return t`It affects ${counts}.`;
-}
-
-/** A sentence of a decision, with the titles of settings in place of their names. */
-export function readable(sentence: string): string {
-  return withSettingTitles(withTitles(sentence));
 }
 
 /** The name of an input: a title if it is the name of a setting. */

@@ -21,7 +21,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.syslog import event_object
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.audit import AUDIT_EVENTS, NEWEST_FIRST, read_end
-from greenroom.db.diagnostics.audit_names import read_actor_names
+from greenroom.db.diagnostics.changes import read_actor_names
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.listing import Conditions
 from greenroom.kit.repeats import RepeatFilter

@@ -338,7 +338,9 @@ def _of_launches(failed: FailedLaunches) -> Attention:
 
 def _of_webhook(webhook: FailingWebhook) -> Attention:
     ref = ObjectRef("webhook", webhook.webhook_id)
-    waiting = f" does not deliver: {counted(webhook.waiting, 'message')} waiting. {_sentence(webhook.error)}"
+    waiting = (
+        f" does not deliver: {counted(webhook.waiting, 'message')} waiting. {_sentence(webhook.last_attempt.text)}"
+    )
     sentence = ("Webhook ", SentencePart(webhook.name, ref), waiting)
     return _entry("webhook", "warning", Help("Deliver again", ref, "deliver"), *sentence, since=webhook.oldest)
 

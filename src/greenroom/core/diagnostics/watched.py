@@ -15,6 +15,7 @@ from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.liveness import AgentStatus, EffectiveStatus, effective_status
 from greenroom.core.launch.plan import TraceStep
 from greenroom.core.pool.model import Shortfall
+from greenroom.core.webhooks import DeliveryAttempt
 
 CredentialKind = Literal["api_key", "service_account", "scim_client"]
 CREDENTIAL_CODES: Final[Mapping[CredentialKind, str]] = {
@@ -173,13 +174,13 @@ class FailedLaunches:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailingWebhook:
     """A webhook that sends, with messages that were attempted and not delivered. `oldest` is the time of the first of
-    them, `error` the result of its last attempt."""
+    them."""
 
     webhook_id: str
     name: str
     waiting: int
     oldest: datetime
-    error: str
+    last_attempt: DeliveryAttempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

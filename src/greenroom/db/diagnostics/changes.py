@@ -1,11 +1,14 @@
-"""Reads the changes of the last hour from the audit, with the objects that their messages name."""
+"""Reads the changes of the last hour from the audit with the objects that their messages name, and the present names of
+actors of the audit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
 
+from greenroom.core.audit import AuditFields
 from greenroom.core.diagnostics.sentences import ObjectKind, ObjectRef, SentencePart, names_in
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
@@ -73,8 +76,9 @@ _OBJECT_ID: Final[LiteralString] = (
     " CASE object_kind"
     " WHEN 'api-key' THEN (SELECT min(key_id) FROM api_keys WHERE name = object_name HAVING count(*) = 1)"
     " WHEN 'group' THEN (SELECT min(group_id::text) FROM groups WHERE name = object_name HAVING count(*) = 1)"
-    " WHEN 'user' THEN (SELECT user_id::text FROM users WHERE username = object_name)"
-    " WHEN 'service-account' THEN (SELECT user_id::text FROM users WHERE username = object_name)"
+    " WHEN 'user' THEN (SELECT user_id::text FROM users WHERE username_key(username) = username_key(object_name))"
+    " WHEN 'service-account' THEN"
+    "  (SELECT user_id::text FROM users WHERE username_key(username) = username_key(object_name))"
     " WHEN 'webhook' THEN (SELECT min(webhook_id::text) FROM webhooks WHERE name = object_name HAVING count(*) = 1)"
     " WHEN 'workspace' THEN (SELECT min(image_id::text) FROM images WHERE friendly_name = object_name"
     "  HAVING count(*) = 1)"
@@ -88,8 +92,25 @@ async def read_changes(db: Database) -> list[RecentChange]:
         RecentChange,
         "SELECT event_id, code, time, message, actor_name,"
         " CASE WHEN actor_kind = 'user' THEN actor_id END AS actor_user_id,"
-        f" object_kind, object_name, {_OBJECT_ID} AS object_id, count(*) OVER () AS number"
-        " FROM audit_events WHERE time > now() - interval '1 hour' AND result = 'done' AND code = ANY(%s)"
-        " ORDER BY event_id DESC LIMIT %s",
+        f" object_kind, object_name, {_OBJECT_ID} AS object_id, number FROM"
+        " (SELECT *, count(*) OVER () AS number FROM audit_events WHERE time > now() - interval '1 hour'"
+        " AND result = 'done' AND code = ANY(%s) ORDER BY event_id DESC LIMIT %s) newest ORDER BY event_id DESC",
         (CHANGE_CODES, SHOWN),
     )
+
+
+_NAMES: Final[LiteralString] = (
+    "SELECT key_id AS id, name FROM api_keys WHERE key_id = ANY(%(keys)s) AND name <> ''"
+    " UNION ALL SELECT user_id::text, username FROM users WHERE user_id = ANY(%(users)s::uuid[])"
+)
+
+
+async def read_actor_names(db: Database, events: Sequence[AuditFields]) -> dict[str, str]:
+    """Return id → present name of the API keys that are actors of events, and of the users on whose behalf they act.
+    A deleted key or user has no name."""
+    keys = {event.actor_id for event in events if event.actor_kind == "key" and event.actor_id}
+    users = {event.on_behalf_of for event in events if event.on_behalf_of}
+    if not keys and not users:
+        return {}
+    rows = await db.fetch(_NAMES, {"keys": sorted(keys), "users": sorted(users)})
+    return {row["id"]: row["name"] for row in rows}

@@ -88,9 +88,9 @@ SELECT g.launch_id, g.image_id::text, i.friendly_name, g.user_ids, g.number, g.s
  ORDER BY g.newest DESC
 """
 _WEBHOOKS: Final[LiteralString] = (
-    "SELECT w.webhook_id::text, w.name, d.waiting, d.oldest, d.error FROM webhooks w, LATERAL"
-    " (SELECT count(*) AS waiting, min(d.at) AS oldest, (array_agg(coalesce(nullif(d.error, ''),"
-    " 'the answer was ' || d.status) ORDER BY d.attempted DESC))[1] AS error"
+    "SELECT w.webhook_id::text, w.name, d.waiting, d.oldest, d.last_attempt FROM webhooks w, LATERAL"
+    " (SELECT count(*) AS waiting, min(d.at) AS oldest, (array_agg(jsonb_build_object('status', d.status,"
+    " 'error', d.error) ORDER BY d.attempted DESC))[1] AS last_attempt"
     "    FROM webhook_deliveries d WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting' AND d.attempts > 0"
     "     AND (d.error <> '' OR d.status > 0)) d WHERE d.waiting > 0 AND webhook_sends(w) ORDER BY w.name"
 )

@@ -33,6 +33,7 @@ from greenroom.core.diagnostics.watched import (
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.launch.plan import Step, TraceStep
 from greenroom.core.pool.model import Shortfall, ShortfallCode
+from greenroom.core.webhooks import DeliveryAttempt
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 GB = 1_000_000_000
@@ -82,7 +83,9 @@ IMAGE = ImageFailure(
 POOL = WatchedPool(
     staging_config_id="c1", zone_id="z1", zone_name="eu", image_id="i1", friendly_name="Stats", current=1, desired=3
 )
-WEBHOOK = FailingWebhook(webhook_id="w1", name="ops", waiting=4, oldest=NOW, error="no answer")
+WEBHOOK = FailingWebhook(
+    webhook_id="w1", name="ops", waiting=4, oldest=NOW, last_attempt=DeliveryAttempt(error="no answer")
+)
 CERTIFICATE = CertificateWarning(sentence="The certificate /tls.pem ends in 3 days.", time=NOW)
 BACKLOG = AuditBacklog(target="tls://siem:6514", number=1, oldest=NOW)
 ERRORS = LoggedErrors(code="loop-failed", number=3, newest=NOW, message="The loop failed")

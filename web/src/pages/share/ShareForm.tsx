@@ -86,6 +86,7 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
             label={t`Name of the link`}
             placeholder={t`e.g. Anna’s class`}
             maxLength={LONGEST_NAME}
+            autoFocus={hasMouse()}
             value={name}
             onChange={(event) => setName(event.currentTarget.value)}
           />
@@ -130,6 +131,11 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
       </Stack>
     </form>
   );
+}
+
+/** Whether a focus in a field opens no keyboard on the screen. */
+function hasMouse(): boolean {
+  return matchMedia('(pointer: fine)').matches;
 }
 
 function hasControl(audience: Audience, rules: Schemas['SharingView']): boolean {

@@ -1,6 +1,6 @@
 import { plural, t } from '@lingui/core/macro';
 import { Plural, Trans } from '@lingui/react/macro';
-import { Anchor, Card, SimpleGrid, Skeleton, Stack, Text } from '@mantine/core';
+import { Anchor, Card, Group, SimpleGrid, Skeleton, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconCircleCheck } from '@tabler/icons-react';
 import { Link } from 'react-router';
@@ -21,6 +21,7 @@ import { HitChart } from './HitChart';
 import { LeftOut } from './LeftOut';
 import { wordsOf } from './misses';
 import { settingTitle, withTitles } from '../../../components/titles';
+import { WhyButton } from '../../../why/WhyButton';
 
 type Window = StagingHistory['windows'][number];
 type Cause = StagingHistory['reasons'][number];
@@ -37,11 +38,12 @@ export function History({ config }: { config: StagingConfig }) {
     <Stack>
       <StaleBanner error={error} hasData />
       <Text size="sm" c="dimmed">
-        <Trans>A hit is a launch that got a session of this pool. A miss is a launch that got no staged session.</Trans>
+        <Trans>A hit is a launch that got a session of this pool. A miss is a launch that got no staged session.</Trans>{' '}
+        {config.paused && <Trans>The config is paused and serves no launches, so its hit rate is not judged.</Trans>}
       </Text>
       <SimpleGrid cols={{ base: 1, xs: 3 }}>
         {data.windows.map((each) => (
-          <Rate key={each.hours} window={each} />
+          <Rate key={each.hours} window={each} isPaused={config.paused} />
         ))}
       </SimpleGrid>
       {data.by_hour.some(({ hits, misses }) => hits + misses > 0) && (
@@ -87,7 +89,7 @@ export function History({ config }: { config: StagingConfig }) {
   );
 }
 
-function Rate({ window }: { window: Window }) {
+function Rate({ window, isPaused }: { window: Window; isPaused: boolean }) {
   const { hours, hits, misses, served_elsewhere: elsewhere, hit_rate: rate } = window;
   return (
     <Card withBorder className="surface" p="md">
@@ -95,7 +97,7 @@ function Rate({ window }: { window: Window }) {
         {SPANS[hours] ?? plural(hours, { one: 'Last # hour', other: 'Last # hours' })}
       </Text>
       <Text fz={26} fw={650} className="number" data-testid={`hit-rate-${hours}`}>
-        {rate === null ? t`No launches` : <HitShare rate={rate} />}
+        {rate === null ? t`No launches` : <HitShare rate={rate} isPaused={isPaused} />}
       </Text>
       <Text size="sm">
         {elsewhere > 0 ? (
@@ -147,6 +149,18 @@ function User({ miss: { user_id, username } }: { miss: StagingMiss }) {
   return allowed ? <RowLink to={`/admin/users/${user_id}`}>{username}</RowLink> : username;
 }
 
+function Outcome({ miss: { launch_id: id, outcome } }: { miss: StagingMiss }) {
+  const allowed = useAllowed();
+  return (
+    <Group gap="xs" wrap="nowrap">
+      <StatusBadge status={outcome.replace('_', ' ')} />
+      {allowed('sessions_view') && (
+        <WhyButton subject={{ kind: 'launch', id }} about={t`launch ${{ launch: id.slice(0, 8) }}`} />
+      )}
+    </Group>
+  );
+}
+
 const MISSES: Column<StagingMiss>[] = [
   timeColumn('time', t`Time`, (row) => row.time),
   {
@@ -167,7 +181,7 @@ const MISSES: Column<StagingMiss>[] = [
     title: t`Outcome`,
     rank: 'main',
     value: (row) => row.outcome.replace('_', ' '),
-    render: (row) => <StatusBadge status={row.outcome.replace('_', ' ')} />,
+    render: (row) => <Outcome miss={row} />,
   },
   {
     key: 'session',

@@ -8,9 +8,10 @@ const TONES: [number, Tone][] = [
   [0.9, 'warning'],
 ];
 
-/** The share of launches that a pool served, colored by its quality. */
-export function HitShare({ rate }: { rate: number }) {
-  const tone = TONES.find(([below]) => rate < below)?.[1] ?? 'neutral';
+/** The share of launches that a pool served, colored by its quality. A paused pool serves none, so its share has no color. */
+export function HitShare({ rate, isPaused }: { rate: number; isPaused: boolean }) {
+  const judged = isPaused ? undefined : TONES.find(([below]) => rate < below);
+  const tone = judged?.[1] ?? 'neutral';
   return (
     <Text span inherit className="number" c={textIn(tone)} data-tone={tone}>
       {percent(rate)}

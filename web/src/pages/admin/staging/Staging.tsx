@@ -1,5 +1,5 @@
 import { plural, t } from '@lingui/core/macro';
-import { Text } from '@mantine/core';
+import { Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { stagingQuery } from '../../../api/queries';
 import type { StagingConfig } from '../../../api/types';
@@ -10,7 +10,8 @@ import type { Column } from '../../../components/tableState';
 import { hours } from '../../../components/format';
 import { RowLink } from '../../../components/RowLink';
 import { useBulkPools } from './bulkPools';
-import { ConfigActions } from './ConfigActions';
+import { WhyLink } from '../../../why/WhyButton';
+import { ConfigActions, nameOf } from './ConfigActions';
 import { ConfigForm } from './ConfigForm';
 import { GrantedBadge } from './GrantedBadge';
 import { HitShare } from './HitShare';
@@ -86,20 +87,20 @@ function hitRateOf({ hits_24h: hits, misses_24h: misses }: StagingConfig): numbe
   return hits + misses > 0 ? hits / (hits + misses) : null;
 }
 
-/** The share of launches that the pool served, and the number of misses. */
+/** The share of launches that the pool served, the number of misses, and the way to their reasons. */
 function HitRate({ config }: { config: StagingConfig }) {
+  const { misses_24h: misses, paused } = config;
   const rate = hitRateOf(config);
   if (rate === null) return '–';
+  const note = paused ? t`paused` : misses > 0 && plural({ count: misses }, { one: '# miss', other: '# misses' });
   return (
-    <RowLink
-      to={`/admin/staging/${config.staging_config_id}?tab=history`}
-      note={
-        config.misses_24h > 0 && (
-          <span className="nowrap">{plural({ count: config.misses_24h }, { one: '# miss', other: '# misses' })}</span>
-        )
-      }
-    >
-      <HitShare rate={rate} />
-    </RowLink>
+    <Group gap={6} wrap="nowrap">
+      <HitShare rate={rate} isPaused={paused} />
+      {note && <span className="row-note nowrap">{note}</span>}
+      <WhyLink
+        to={`/admin/staging/${config.staging_config_id}?tab=history`}
+        about={t`hit rate of ${{ pool: nameOf(config) }}`}
+      />
+    </Group>
   );
 }

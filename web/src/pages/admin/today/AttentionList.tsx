@@ -14,7 +14,6 @@ import { TimeAgo } from '../../../components/TimeAgo';
 import { useAction } from '../../../components/useAction';
 import type { Subject } from '../../../why/subject';
 import { WhyButton } from '../../../why/WhyButton';
-import { serverText } from '../../../serverTexts';
 import { CalmDrawing } from './CalmDrawing';
 import { actionOf } from './helpActions';
 import classes from './Today.module.css';
@@ -132,7 +131,7 @@ function subjectOf({ parts, launch_id: launch }: Attention): Subject | null {
 /** The action that helps. Without the permission for it, the button opens the page of the object. */
 function HelpButton({ entry }: { entry: Attention }) {
   const { help } = entry;
-  const title = serverText(help.title);
+  const { title } = help;
   const me = useMe();
   const allowed = useAllowed();
   const action = actionOf(help);

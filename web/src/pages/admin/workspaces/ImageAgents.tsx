@@ -1,6 +1,6 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Text } from '@mantine/core';
+import { Group, Text } from '@mantine/core';
 import { IconCpu, IconRefresh } from '@tabler/icons-react';
 import { useMemo } from 'react';
 import { refreshImage } from '../../../api/actions';
@@ -16,10 +16,11 @@ import { RowLink } from '../../../components/RowLink';
 import { ShortId } from '../../../components/ShortId';
 import { textIn } from '../../../components/tones';
 import { useAction } from '../../../components/useAction';
+import { WhyButton } from '../../../why/WhyButton';
 
 type OnAgent = Image['agents'][number];
 
-const COLUMNS: Column<OnAgent>[] = [
+const columnsOf = (image: Image): Column<OnAgent>[] => [
   {
     key: 'agent',
     title: t`Agent`,
@@ -36,7 +37,7 @@ const COLUMNS: Column<OnAgent>[] = [
     key: 'state',
     title: t`Image`,
     value: (row) => row.state,
-    render: (row) => <PullState pull={row} label={t`Pulled to ${{ host: row.hostname }}`} />,
+    render: (row) => <State row={row} image={image} />,
   },
   {
     key: 'digest',
@@ -61,15 +62,27 @@ const COLUMNS: Column<OnAgent>[] = [
   },
 ];
 
+/** The state of the image on an Agent, and why the Agent cannot start a session without it. */
+function State({ row, image }: { row: OnAgent; image: Image }) {
+  const { agent_id: id, hostname: host, state } = row;
+  const allowed = useAllowed();
+  return (
+    <Group gap="xs" wrap="nowrap">
+      <PullState pull={row} label={t`Pulled to ${host}`} />
+      {state !== 'present' && allowed('agents_view') && (
+        <WhyButton subject={{ kind: 'agent', id, image: image.image_id }} about={t`Agent ${{ hostname: host }}`} />
+      )}
+    </Group>
+  );
+}
+
 /** The Agents that have the image of a workspace, and the progress of the other Agents. */
 export function ImageAgents({ image }: { image: Image }) {
-  const { image_id: imageId, enabled } = image;
-  const mayPull = useAllowed()('images_modify') && enabled;
-  const columns = useMemo(
-    () =>
-      mayPull ? [...COLUMNS, actionsColumn<OnAgent>((row) => <PullAgain imageId={imageId} pull={row} />)] : COLUMNS,
-    [imageId, mayPull],
-  );
+  const mayPull = useAllowed()('images_modify') && image.enabled;
+  const columns = useMemo(() => {
+    const actions = actionsColumn<OnAgent>((row) => <PullAgain imageId={image.image_id} pull={row} />);
+    return mayPull ? [...columnsOf(image), actions] : columnsOf(image);
+  }, [image, mayPull]);
   return (
     <DataTable
       caption={t`Image on Agents`}
@@ -81,10 +94,14 @@ export function ImageAgents({ image }: { image: Image }) {
       minWidth={720}
       empty={
         <EmptyState icon={IconCpu} title={t`No Agent has reported this image yet`}>
-          <Trans>
-            Agents get the images of enabled workspaces automatically. Without a registry, load the image on one host
-            with docker load. The other Agents of the zone copy it.
-          </Trans>
+          {image.enabled ? (
+            <Trans>
+              Agents get the images of enabled workspaces automatically. Without a registry, load the image on one host
+              with docker load. The other Agents of the zone copy it.
+            </Trans>
+          ) : (
+            <Trans>The workspace is disabled. Agents get the images of enabled workspaces only.</Trans>
+          )}
         </EmptyState>
       }
     />

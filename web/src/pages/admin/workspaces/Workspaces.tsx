@@ -20,6 +20,7 @@ import { bytes, cores } from '../../../components/format';
 import { ImageIcon } from '../../../components/ImageIcon';
 import { RowLink } from '../../../components/RowLink';
 import { PullState } from '../../../components/PullState';
+import { WhyButton, WhyLink } from '../../../why/WhyButton';
 
 const BULK: Bulk<Image> = {
   noun: 'workspace',
@@ -118,6 +119,10 @@ function ImageName({ name }: { name: string }) {
 
 /** The number of Agents that have the image, and the state on an Agent that pulls it or failed. */
 function Available({ image }: { image: Image }) {
+  const { image_id: id, friendly_name: workspace } = image;
+  const allowed = useAllowed();
+  const missing = image.agents.find(({ state }) => state !== 'present');
+  const about = t`image of ${workspace} on the Agents`;
   const total = image.agents.length;
   const having = image.agents.filter(({ state }) => state === 'present').length;
   const other = ['failed', 'pulling'].map((state) => image.agents.find((each) => each.state === state)).find(Boolean);
@@ -135,6 +140,11 @@ function Available({ image }: { image: Image }) {
         )
       )}
       {other && <PullState pull={other} label={t`Pulled to ${{ host: other.hostname }}`} />}
+      {missing
+        ? allowed('agents_view') && (
+            <WhyButton subject={{ kind: 'agent', id: (other ?? missing).agent_id, image: id }} about={about} />
+          )
+        : having === 0 && <WhyLink to={`/admin/workspaces/${id}?tab=agents`} about={about} />}
     </Group>
   );
 }
