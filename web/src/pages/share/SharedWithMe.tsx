@@ -34,5 +34,5 @@ export function SharedWithMe() {
 
 /** The name of the session of another user. */
 function nameOf(workspace: string, owner: string): string {
-  return t`${workspace} of ${owner}`;
+  return t`${owner}’s ${workspace}`;
 }

@@ -67,7 +67,7 @@ export function AdminSession() {
     <DetailsPage
       list={{ to: '/admin/sessions', title: t`Sessions` }}
       query={session}
-      title={({ image_friendly_name: workspace, username }) => (username ? t`${workspace} of ${username}` : workspace)}
+      title={({ image_friendly_name: workspace, username }) => (username ? t`${username}’s ${workspace}` : workspace)}
       note={(data) => (
         <>
           <StatusBadge status={data.status} staged={kindOf(data) === 'staged'} />{' '}
@@ -137,7 +137,7 @@ function Details({ session, samples }: { session: Session; samples: Sample[] }) 
           [t`Agent`, session.hostname],
           [t`Reserved`, amountsOf(session.cores, session.memory)],
           [t`Used`, usedOf(session)],
-          [t`Use since opening`, usedOf(session) && <RecentUse key="use" samples={samples} />],
+          [t`Usage since opening this page`, usedOf(session) && <RecentUse key="use" samples={samples} />],
           [t`Round trip`, session.round_trip_ms !== null && `${Math.round(session.round_trip_ms)} ms`],
           [t`Client`, session.client_address],
           [t`Created`, <TimeAgo key="created" time={session.created} />],
@@ -152,9 +152,9 @@ function Details({ session, samples }: { session: Session; samples: Sample[] }) 
           [t`Session permissions`, granted.join(', ') || t`none`],
           [t`Address opened at launch`, session.kasm_url],
           [t`Status`, session.operational_message],
-          [t`Reason of the stop`, session.stopped_reason && withSettingTitles(session.stopped_reason)],
-          [t`Reason of the end`, session.ended_reason && withSettingTitles(session.ended_reason)],
-          [t`Reason of the quarantine`, session.set_aside_reason],
+          [t`Reason for stopping`, session.stopped_reason && withSettingTitles(session.stopped_reason)],
+          [t`Reason for ending`, session.ended_reason && withSettingTitles(session.ended_reason)],
+          [t`Reason for the quarantine`, session.set_aside_reason],
           [
             t`Replaced by`,
             session.superseded_by &&
