@@ -10,15 +10,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from server_templates import templates_below
+from server_templates import NAME, VALUE, changes_below, log_templates_below, numbered, templates_below
 
 from greenroom.api.access.login_routes import ACCOUNT_CHANGED, WRONG_CREDENTIALS
 from greenroom.api.access.second_factors import PENDING_ENDED
+from greenroom.api.diagnostics.audit import change_sentence
 from greenroom.core.access.group_settings import SETTINGS
 from greenroom.core.access.permissions import PERMISSIONS
 from greenroom.core.access.roles import ROLES
 from greenroom.core.installation import INSTALLATION_SETTINGS
 from greenroom.core.launch.forecast import LIMIT_REACHED, NOTHING_FITS, USER_REMEDIES
+from greenroom.core.log_codes import LogCode
 from greenroom.shared import errors
 
 HEADER: Final = "// Written by script/generate_from_api.py from the api: run script/lint --fix.\n\n"
@@ -64,6 +66,7 @@ ADMINISTRATOR_MODULES: Final = (
 )
 """Modules and folders whose texts the other pages show."""
 ADMINISTRATOR_ERRORS: Final = (
+    "agent/stream/authorizer.py",
     "api",
     "core/access",
     "core/branding.py",
@@ -74,6 +77,26 @@ ADMINISTRATOR_ERRORS: Final = (
     "packages/docker/src/greenroom/runtimes/docker",
 )
 """Modules and folders whose errors the other pages show."""
+LOG_MODULES: Final = (
+    "agent",
+    "api",
+    "manager",
+    "sessions",
+    IDENTITY,
+    "packages/interfaces/src/greenroom/interfaces",
+)
+"""Folders with modules that write log rows and events of the audit."""
+TITLES_OF_CHANGED: Final = {"staging-config": f"{NAME} in zone {NAME} (config {NAME})"}
+"""Kind of object → its title in the sentence about a change, if the title is not a name."""
+TOO_GENERAL: Final = frozenset(
+    {
+        "the session of {name0} {1}: {2}",
+        "{0} the recording of lease {name1} of {2}",
+        "{name0} runs {1} in session {name2} {3}",
+        "{name0} {1} session {name2} of {name3}",
+    }
+)
+"""Templates that would match other sentences; `WORDS` has those with their verbs."""
 NOT_READ: Final = (
     "api/desk/answers.py",
     "api/desk/commands_and_files.py",
@@ -90,7 +113,6 @@ NOT_READ: Final = (
     "core/fleet/host_limits.py",
     "core/fleet/restarts.py",
     "core/session/leftovers.py",
-    "core/session/streams.py",
     "core/webhooks.py",
     "db/connections.py",
     "db/database.py",
@@ -144,6 +166,20 @@ WORDS: Final = (
     "{name0} is crash-looping: it started {1} times within {2} minutes. {3}",
     "It is crash-looping: it started {0} times within {1} minutes. {2}",
     "{name0} and not on {name1}, where a start failed lately",
+    *(
+        "{name0} in zone {name1} (config {name2})",
+        "it was disabled",
+        "{name0} reads the audit",
+        "{name0} exports the audit",
+    ),
+    "There is no session at this address.",
+    "{name0} viewed the recording of lease {name1} of {name2}",
+    "{name0} exports the recording of lease {name1} of {name2}",
+    *("{name0} reads files of session {name1} of {name2}", "{name0} changes files of session {name1} of {name2}"),
+    "{name0} takes screenshots of session {name1} of {name2}",
+    "{name0} acts on the desktop of session {name1} of {name2}",
+    *("the session of {name0} ends", "the session of {name0} is stopped", "the session of {name0} is paused"),
+    *("joined session {name0} from {name1}", "left session {name0}"),
     *("{number0} workspaces", "`{name0}` = {1} from {2}", "username", "{number0} group", "{number0} groups"),
 )
 """Words and short texts in facts of decisions and in parts of sentences."""
@@ -188,7 +224,24 @@ def administrator_texts() -> Iterator[str]:
     for role in ROLES.values():
         yield from (role.title, role.description)
     yield from WORDS
-    yield from _templates(ADMINISTRATOR_MODULES, ADMINISTRATOR_ERRORS) - set(user_texts())
+    yield from (_templates(ADMINISTRATOR_MODULES, ADMINISTRATOR_ERRORS) | log_texts()) - set(user_texts())
+
+
+def log_texts() -> set[str]:
+    """Return the templates of log rows and of events of the audit."""
+    return {
+        text
+        for folder in map(_path, LOG_MODULES)
+        for text in (*log_templates_below(folder), *_sentences_of_changes(folder))
+    } - TOO_GENERAL
+
+
+def _sentences_of_changes(folder: Path) -> Iterator[str]:
+    for code_name, name in changes_below(folder):
+        code = LogCode[code_name]
+        title = TITLES_OF_CHANGED.get(code.rpartition("-")[0], name)
+        end = f": {VALUE}" if code.endswith("-changed") else ""
+        yield from numbered(change_sentence(NAME, code, title) + end)
 
 
 def _templates(modules: Iterable[str], errors_of: Iterable[str]) -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,8 @@ NAME: Final = "\1"
 IS_NAME: Final = re.compile(r"(?:name|id|ids|host|url|path|address|file|filename|key|user)$")
 SILENT_CALLS: Final = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 """Methods of loggers, whose texts are for the log."""
+LOG_CALLS: Final = frozenset({"write", "_write", "log", "log_line", "log_share"})
+"""Functions that write a log row with the code and the message that they get."""
 OTHER_CALLS: Final = frozenset(
     {
         "Field",
@@ -58,7 +60,7 @@ def templates_of(path: Path, *, only_errors: bool = False) -> Iterator[str]:
     for scope, variables in _scopes(tree, module):
         for part in _own_parts(scope, only_errors=only_errors):
             for text in _texts(part, variables) or ():
-                yield from _numbered(text)
+                yield from numbered(text)
 
 
 def _scopes(tree: ast.Module, module: Variables) -> Iterator[tuple[ast.AST, Variables]]:
@@ -202,7 +204,7 @@ def _joined(parts: Sequence[list[str]]) -> list[str]:
     return ["".join(combination) for combination in itertools.product(*parts)]
 
 
-def _numbered(text: str) -> Iterable[str]:
+def numbered(text: str) -> Iterable[str]:
     """Yield the template for a text that a person reads."""
     line = re.sub(r"[\0\1]{2,}", VALUE, " ".join(text.split()))
     line = re.sub(r"^[\s.:,;]+|[\s:,;]+$", "", line)
@@ -223,3 +225,43 @@ def templates_below(path: Path, *, only_errors: bool = False, except_for: Sequen
         if not str(module).endswith(tuple(except_for))
         for text in templates_of(module, only_errors=only_errors)
     }
+
+
+def log_templates_below(path: Path) -> set[str]:
+    """Return the templates of the messages of log rows that the modules below a folder write."""
+    return {
+        template
+        for call, _, variables in _calls_below(path, LOG_CALLS)
+        if call.args and re.search(r"\bLogCode\b|^code$", ast.unparse(call.args[0]))
+        for argument in call.args[1:]
+        for text in _texts(argument, variables) or ()
+        for template in numbered(text)
+    }
+
+
+def changes_below(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name of the `LogCode` of each call of `audit` below a folder, and the name of the changed object in
+    its sentence, with the characters of `VALUE` and `NAME` as the places of values."""
+    for call, scope, variables in _calls_below(path, {"audit"}):
+        code, name = call.args[0], call.args[1]
+        for attribute in ast.walk(scope if isinstance(code, ast.Name) else code):
+            if isinstance(attribute, ast.Attribute) and getattr(attribute.value, "id", "") == "LogCode":
+                yield from ((attribute.attr, text) for text in _texts(name, variables) or [NAME])
+
+
+def _calls_below(path: Path, names: Container[str]) -> Iterator[tuple[ast.Call, ast.AST, Variables]]:
+    """Yield the calls of functions with these names, each with the function or module around it and its variables."""
+    for module in sorted(path.rglob("*.py")):
+        tree = ast.parse(module.read_text())
+        for scope, variables in _scopes(tree, _variables(tree.body, {})):
+            for node in _nodes_of(scope):
+                if isinstance(node, ast.Call) and _called(node) in names:
+                    yield node, scope, variables
+
+
+def _nodes_of(scope: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a function or module without those of inner functions."""
+    for child in ast.iter_child_nodes(scope):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child
+            yield from _nodes_of(child)

@@ -2,6 +2,7 @@
 export const GERMAN = {
   // The page
   'Session': 'Sitzung',
+  'Second screen': 'Zweiter Bildschirm',
   'Second screen of the session': 'Zweiter Bildschirm der Sitzung',
   'Keyboard of the session': 'Tastatur der Sitzung',
   'Keys': 'Tasten',

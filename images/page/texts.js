@@ -32,7 +32,7 @@ function use(tag) {
 
 function collect() {
   const isKnown = (text) => Object.values(CATALOGS).some((catalog) => catalog.has(text));
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const walker = document.createTreeWalker(document.documentElement, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const { currentNode: node } = walker;
     const [around, english] = [node.data, node.data.trim()];

@@ -12,7 +12,7 @@ from tests.acceptance.instance import Instance, wait_for
 from tests.browser.conftest import empty
 from tests.browser.console import Person, fills, goto, inside, violations
 
-STEPS = ["Requested", "Machine chosen", "Taken over by the machine", "Container created", "Container started"]
+STEPS = ["Requested", "Machine chosen", "Accepted by the machine", "Container created", "Container started"]
 
 SESSION_MENU = """
 - region "Session menu":

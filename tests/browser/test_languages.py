@@ -152,6 +152,9 @@ def test_refusals_and_reasons_are_german(speaker: Callable[..., Person], instanc
         expect(panel.get_by_role("listitem").first).to_be_visible()
         texts.append(panel.inner_text())
     assert [text for text in texts if ENGLISH.search(text)] == []
+    for events in ("/admin/diagnostics/audit", "/admin/diagnostics/logs"):
+        person.open(events)
+        expect(page.get_by_role("row").filter(has_text="hat sich von").first).to_be_visible()
 
 
 def test_a_language_from_right_to_left_has_its_navigation_on_the_right(speaker: Callable[..., Person]):

@@ -52,3 +52,31 @@ def test_only_the_texts_of_errors_are_found_if_these_are_wanted(templates: Calla
         'def f(name):\n    if not name:\n        raise Invalid(f"There is no {name}.")\n    return "a text of the page"'
     )
     assert templates(code, only_errors=True) == ["There is no {name0}."]
+
+
+def test_the_messages_of_log_rows_are_templates(tmp_path: Path):
+    code = (
+        "def f(self, caller, ip, code):\n"
+        '    self.logs.write(LogCode.LOGIN, f"{caller.name} logged in from {ip}")\n'
+        '    log.info("a text of the process")\n'
+        '    file.write("a text of a file")\n'
+    )
+    (tmp_path / "module.py").write_text(code)
+    assert runpy.run_path(str(SCRIPT))["log_templates_below"](tmp_path) == {"{name0} logged in from {1}"}
+
+
+def test_a_call_of_audit_has_the_code_and_the_name_of_its_object(tmp_path: Path):
+    code = (
+        "def f(change, zone, is_far):\n"
+        "    code = LogCode.ZONE_ADDRESSES_CHANGED if is_far else LogCode.ZONE_CHANGED\n"
+        "    change.audit(code, zone.name)\n"
+        "def g(change):\n"
+        '    change.audit(LogCode.SETTING_CHANGED, "of the installation")\n'
+    )
+    (tmp_path / "module.py").write_text(code)
+    script = runpy.run_path(str(SCRIPT))
+    assert sorted(script["changes_below"](tmp_path)) == [
+        ("SETTING_CHANGED", "of the installation"),
+        ("ZONE_ADDRESSES_CHANGED", script["NAME"]),
+        ("ZONE_CHANGED", script["NAME"]),
+    ]

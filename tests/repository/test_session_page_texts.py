@@ -28,8 +28,7 @@ def german() -> set[str]:
 def texts_of_pages() -> set[str]:
     found: set[str] = set()
     for path in PAGE.glob("*.html"):
-        body = path.read_text().split("<body>")[1]
-        found |= {text.strip() for pair in PLACE.findall(body) for text in pair if text.strip()}
+        found |= {text.strip() for pair in PLACE.findall(path.read_text()) for text in pair if text.strip()}
     return found - KEY_NAMES
 
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Hit } from '../src/api/types';
-import { actionTitle, actorOf, categoryTitle } from '../src/pages/admin/diagnostics/auditTitles';
+import { actionTitle, actorOf, categoryTitle, sentenceOf } from '../src/pages/admin/diagnostics/auditTitles';
 import { partsWithIds, withShortIds } from '../src/pages/admin/diagnostics/logIds';
 import { askedFor, offersFor, partsOf } from '../src/pages/admin/diagnostics/logSearch';
 
@@ -74,14 +74,22 @@ test('an API key has its name and that of its owner as actor', () => {
     actor_kind: 'key',
     actor_name: 'API key abc',
     key_name: null,
-    on_behalf_of: null,
     on_behalf_of_name: null,
   };
   expect(actorOf(event)).toEqual({ name: 'API key abc', note: 'API key' });
-  expect(actorOf({ ...event, key_name: 'nightly', on_behalf_of: 'u1', on_behalf_of_name: 'ci' })).toEqual({
+  expect(actorOf({ ...event, key_name: 'nightly', on_behalf_of_name: 'ci' })).toEqual({
     name: 'nightly',
     note: 'API key of ci',
   });
   expect(actorOf({ ...event, actor_kind: 'user', actor_name: 'ann' })).toEqual({ name: 'ann', note: '' });
   expect(actorOf({ ...event, actor_kind: 'manager', actor_name: null }).name).toBe('Manager');
+});
+
+test('the sentence of an event has the name of the API key and the title of an operation', () => {
+  const event = { actor_kind: 'key', actor_name: 'API key abc', key_name: 'nightly', on_behalf_of_name: null };
+  const created = { ...event, code: 'webhook-created', message: 'API key abc created webhook Chat' };
+  expect(sentenceOf(created)).toBe('nightly created webhook Chat');
+  expect(sentenceOf({ ...created, key_name: null })).toBe('API key abc created webhook Chat');
+  const operation = { ...event, code: 'create-lease', message: 'API key abc: create lease' };
+  expect(sentenceOf(operation)).toBe('nightly: Lease of a session');
 });

@@ -97,13 +97,28 @@ describe('in German', () => {
     ],
     [
       'The request has values that cannot be used: name: must have at most 60 characters.',
-      'Die Anfrage hat Werte, die nicht benutzt werden können: name: darf höchstens 60 Zeichen haben.',
+      'Die Anfrage hat Werte, die nicht verwendet werden können: name: darf höchstens 60 Zeichen haben.',
     ],
     ['Why is `keepalive_expiration` = 3600 for anna?', 'Warum ist `keepalive_expiration` = 3600 für anna?'],
     [
       ' has 3.2 GB of disk free; 5 GB must stay free. It accepts no new sessions.',
       ' hat 3.2 GB Speicherplatz frei; 5 GB müssen frei bleiben. Er nimmt keine neuen Sitzungen an.',
     ],
+    ['ann@x.org created zone eu', 'ann@x.org hat Zone eu erstellt'],
+    [
+      'ann@x.org changed user ben@x.org: first_name (none) → Ben; locked true → false',
+      'ann@x.org hat Benutzer ben@x.org geändert: first_name (none) → Ben; locked true → false',
+    ],
+    [
+      'CI changed staging config Desktop in zone eu (config 1a2b3c4d): num_sessions 2 → 4',
+      'CI hat Staging-Konfiguration Desktop in Zone eu geändert (1a2b3c4d): num_sessions 2 → 4',
+    ],
+    [
+      'ann@x.org changed setting of the installation: log_retention_days 30 → 90',
+      'ann@x.org hat Einstellungen der Installation geändert: log_retention_days 30 → 90',
+    ],
+    ['ann@x.org logged in from 10.0.0.1', 'ann@x.org hat sich von 10.0.0.1 angemeldet'],
+    ['The session is stopped.', 'Die Sitzung ist gestoppt.'],
   ])('%j is translated', (english, german) => expect(serverText(english)).toBe(german));
 
   test('many sentences without a template take little time', () => {

@@ -65,7 +65,7 @@ OWN_HEADERS: Final = ("Upstream", "Authorization", "Reason", "User", "Zone")
 # The message is sent to any parent, because it contains no secret, and `frame-ancestors` limits the parents.
 _NOTIFY_SCRIPT: Final = (
     "if(parent!==window)parent.postMessage"
-    '({greenroom:1,type:"state",state:"refused",reason:document.querySelector("p").textContent},"*")'
+    '({greenroom:1,type:"state",state:"refused",reason:document.querySelector("main").dataset.reason},"*")'
 )
 _NOTIFY_HASH: Final = base64.b64encode(hashlib.sha256(_NOTIFY_SCRIPT.encode()).digest()).decode()
 

@@ -14,7 +14,7 @@ interface Props {
 const SHAPES: { shape: Shape | 'staged'; word: string }[] = [
   { shape: 'ready', word: t`in use` },
   { shape: 'staged', word: t`staged` },
-  { shape: 'moving', word: t`starts or ends` },
+  { shape: 'moving', word: t`starting or ending` },
   { shape: 'resting', word: t`stopped or paused` },
   { shape: 'failed', word: t`failed or lost` },
 ];

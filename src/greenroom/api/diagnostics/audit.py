@@ -38,6 +38,13 @@ _NOUNS: Final = {
 """Kind of object → its noun. The noun of each other kind is the kind with spaces in place of hyphens."""
 
 
+def change_sentence(actor: str, code: LogCode, name: str) -> str:
+    """Return the sentence about a change: "ada created zone eu". `code` is as in `CallerChange.audit`."""
+    kind, _, verb = code.rpartition("-")
+    noun = _NOUNS.get(kind) or kind.replace("-", " ")
+    return f"{actor} {verb} {noun} {name}"
+
+
 @dataclass(frozen=True, slots=True)
 class CallerChange:
     """A change that a caller requests, with the database, the log and the settings that it needs."""
@@ -71,7 +78,6 @@ class CallerChange:
         `after` the new values. Only differences are logged. Secrets are logged without their values.
         """
         kind, _, verb = code.rpartition("-")
-        noun = _NOUNS.get(kind) or kind.replace("-", " ")
         old: LogDetails = jsonable_encoder(before or {})
         new: LogDetails = jsonable_encoder(after or {})
         changes = ""
@@ -84,7 +90,7 @@ class CallerChange:
             old, new = masked("", old), masked("", new)
         self.logs.write(
             code,
-            f"{self.caller.name} {verb} {noun} {name}{changes}",
+            change_sentence(self.caller.name, code, name) + changes,
             user_id=self.caller.user_id,
             username=self.caller.username,
             zone_name=zone_name,

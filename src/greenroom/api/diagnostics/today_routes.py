@@ -127,9 +127,11 @@ class LaunchFactsView(View):
     refused_users: list[RefusedUserView]
 
 
-class ChangeView(View, row=RecentChange, without={"number", "code", "actor_user_id", "object_name"}):
+class ChangeView(View, row=RecentChange, without={"number", "code", "actor_user_id", "actor_key_id", "object_name"}):
     """A change of the installation."""
 
+    key_name: Annotated[str | None, Field(description="present name of the API key, if an API key is the actor")]
+    on_behalf_of_name: Annotated[str | None, Field(description="name of the owner of the API key")]
     names: Annotated[list[PartView], Field(description="names in the message, with their objects")]
 
 

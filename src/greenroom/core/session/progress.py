@@ -30,8 +30,8 @@ class StepKind:
 
 ON_DEMAND: Final = (
     StepKind("requested", "Requested", 5, "Looking for a machine"),
-    StepKind("placed", "Machine chosen", 10, "Waiting for the machine to take the session over"),
-    StepKind("received", "Taken over by the machine", 20, "Creating the container"),
+    StepKind("placed", "Machine chosen", 10, "Waiting for the machine to accept the session"),
+    StepKind("received", "Accepted by the machine", 20, "Creating the container"),
     StepKind("queued", "In the queue of the machine", 22, "Waiting for other starts on the machine", always=False),
     StepKind("admitted", "Next in the queue", 25, "Creating the container", always=False),
     StepKind("created", "Container created", 35, "Starting the container"),

@@ -26,15 +26,20 @@ CHANGE_CODES: Final = sorted(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecentChange:
-    """A change of the installation. `actor_user_id` is the user who made it; None = no person. `number` is the number
-    of all changes of the last hour."""
+    """A change of the installation. `actor_user_id` is the user who made it; None = no person. If an API key made it,
+    `message` has its present name, `key_name`, in place of its id, and `on_behalf_of_name` is its owner. `number` is
+    the number of all changes of the last hour."""
 
     event_id: int
     code: str
     time: datetime
     message: str
+    actor_kind: str
     actor_name: str | None
     actor_user_id: str | None
+    actor_key_id: str | None
+    key_name: str | None
+    on_behalf_of_name: str | None
     object_kind: str | None
     object_id: str | None
     object_name: str | None
@@ -46,6 +51,7 @@ class RecentChange:
         object_id = None if self.code.endswith("-deleted") else self.object_id
         refs: tuple[tuple[str | None, ObjectKind | None, str | None], ...] = (
             (self.actor_name, "user", self.actor_user_id),
+            (self.key_name, "api_key", self.actor_key_id),
             (self.object_name, _KINDS.get(self.object_kind or ""), object_id),
         )
         return names_in(self.message, {name: ObjectRef(kind, id_) for name, kind, id_ in refs if name and kind and id_})
@@ -90,11 +96,17 @@ async def read_changes(db: Database) -> list[RecentChange]:
     """Return the changes of the last hour from the audit, the newest first; at most `SHOWN`."""
     return await db.fetch_as(
         RecentChange,
-        "SELECT event_id, code, time, message, actor_name,"
-        " CASE WHEN actor_kind = 'user' THEN actor_id END AS actor_user_id,"
+        "SELECT event_id, code, time, coalesce(replace(message, actor_name, key_name), message) AS message, actor_kind,"
+        " actor_name, CASE WHEN actor_kind = 'user' THEN actor_id END AS actor_user_id,"
+        " key_id AS actor_key_id, key_name, on_behalf_of_name,"
         f" object_kind, object_name, {_OBJECT_ID} AS object_id, number FROM"
         " (SELECT *, count(*) OVER () AS number FROM audit_events WHERE time > now() - interval '1 hour'"
-        " AND result = 'done' AND code = ANY(%s) ORDER BY event_id DESC LIMIT %s) newest ORDER BY event_id DESC",
+        " AND result = 'done' AND code = ANY(%s) ORDER BY event_id DESC LIMIT %s) newest"
+        " LEFT JOIN (SELECT key_id, name AS key_name FROM api_keys WHERE name <> '') k"
+        " ON actor_kind = 'key' AND key_id = actor_id"
+        " LEFT JOIN (SELECT user_id, username AS on_behalf_of_name FROM users) o"
+        " ON user_id = CASE WHEN on_behalf_of ~ '^[0-9a-f-]{36}$' THEN on_behalf_of::uuid END"
+        " ORDER BY event_id DESC",
         (CHANGE_CODES, SHOWN),
     )
 

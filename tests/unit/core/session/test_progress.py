@@ -76,7 +76,7 @@ def test_a_staged_session_shows_the_hand_over_only():
         (S.UNREACHABLE, "", 100, "The machine of this session does not answer at the moment"),
         (S.LOST, "", 100, core_progress._MESSAGES[S.LOST]),
         (S.STOPPED, "", 10, "Stopped; resume it to continue"),
-        (S.REQUESTED, "", 10, "Waiting for the machine to take the session over"),
+        (S.REQUESTED, "", 10, "Waiting for the machine to accept the session"),
     ],
 )
 def test_other_statuses(status: SessionStatus, error: str, percent: int, message: str):

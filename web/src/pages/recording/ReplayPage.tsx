@@ -73,7 +73,7 @@ function Heading({ recording }: { recording: Recording }) {
   const pictureCount = plural(pictures, { one: '# picture', other: '# pictures' });
   return (
     <PageHeader
-      title={user ? t`Actions on ${workspace} of ${user}` : t`Actions on ${workspace}`}
+      title={user ? t`Actions on ${user}’s ${workspace}` : t`Actions on ${workspace}`}
       actions={
         <>
           <Button

@@ -91,7 +91,7 @@ function StepLine({ step, isCurrent, since }: { step: Step; isCurrent: boolean; 
       ) : isCurrent ? (
         <Loader size={20} role="img" aria-label={t`now`} />
       ) : (
-        <IconCircleDotted size={20} aria-label={t`to come`} />
+        <IconCircleDotted size={20} aria-label={t`not started`} />
       )}
       <span>{step.title}</span>
       {took !== null && took > 0 && <span className={styles.took}>{seconds(took)} s</span>}

@@ -3,6 +3,7 @@
 import { i18n } from '@lingui/core';
 import { useComputedColorScheme } from '@mantine/core';
 import { type RefObject, useCallback, useEffect, useState } from 'react';
+import { serverText } from '../../serverTexts';
 import { noteRates, noteRoundTrip } from './pageReport';
 import { type Picture, type PictureMessage, usePicture } from './usePicture';
 import { type ScreensMessage, type SecondScreen, useSecondScreen } from './useSecondScreen';
@@ -47,7 +48,7 @@ export interface ClipboardWays {
 
 export interface FramePage {
   state: FrameState;
-  /** The reason of a refusal from the gateway; null if there is none. */
+  /** The reason of a refusal from the gateway, in the language of the console; null if there is none. */
   reason: string | null;
   /** Whether the page has sent any message, in any protocol. */
   received: boolean;
@@ -126,7 +127,7 @@ export function useFramePage(
       if (data?.greenroom !== PROTOCOL) return;
       if (data.type === 'state' && data.state) {
         setState(data.state);
-        setReason(typeof data.reason === 'string' ? data.reason : null);
+        setReason(typeof data.reason === 'string' ? serverText(data.reason) : null);
       }
       if (data.type === 'clipboard' && typeof data.text === 'string') setClipboard(data.text);
       if (data.type === 'clipboard-ways') setClipboardWays({ out: data.out === true, in: data.in === true });

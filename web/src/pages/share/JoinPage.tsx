@@ -146,7 +146,7 @@ function SharedDesktop({ joined }: { joined: Joined }) {
         idle={NEVER_IDLE}
         watermark={joined.watermark}
         recorded={joined.recorded}
-        title={t`${workspace} of ${owner}`}
+        title={t`${owner}’s ${workspace}`}
         tools={null}
       />
       {joined.recorded && <Recorded />}

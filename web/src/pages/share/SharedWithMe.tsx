@@ -32,5 +32,5 @@ export function SharedWithMe({ shares }: { shares: Shared[] }) {
 
 /** The name of the session of another user. */
 function nameOf(workspace: string, owner: string): string {
-  return t`${workspace} of ${owner}`;
+  return t`${owner}’s ${workspace}`;
 }

@@ -27,7 +27,7 @@ def log_rows_of_launch(launch: PastLaunch) -> Iterator[LogRow]:
         yield _row(
             LogCode.LAUNCH_FAILED,
             "api",
-            f"{name} got no session of {launch.workspace.name}: {reason}",
+            f"{name} could not launch {launch.workspace.name}: {reason}",
             launch.at,
             zone_name=zone,
             user=launch.user,
@@ -74,9 +74,19 @@ _OTHERS: Final = (
     (50, LogCode.LOGIN, "api", "{user} logged in from {address}"),
     (20, LogCode.STAGED_SESSION_CREATED, "manager", "Staging {workspace} in zone {zone}: the pool had 3 of 4 sessions"),
     (8, LogCode.LOGIN_FAILED, "api", "A log-in as {user} from {address} failed"),
-    (6, LogCode.PERMISSION_DENIED, "api", "{user} was refused: the permission users_view is missing"),
+    (
+        6,
+        LogCode.PERMISSION_DENIED,
+        "api",
+        "{user} from {address} may not GET /api/v1/users: This needs the permission users_view.",
+    ),
     (4, LogCode.STAGING_SHORTFALL, "manager", "{workspace} in zone {zone}: {host} starts 2 sessions at a time"),
-    (3, LogCode.PRIMARY_ELECTED, "manager", "manager-{zone}-1 is Primary of zone {zone} in term {number}"),
+    (
+        3,
+        LogCode.PRIMARY_ELECTED,
+        "manager",
+        "manager-{zone}-1 became Primary of zone {zone} with term {number} because the zone had no Primary before",
+    ),
     (3, LogCode.AGENT_RUNNING, "manager", "Agent {host} is running: it checked in again after {number} s"),
 )
 """Relative number, code, component and text of further rows."""
@@ -135,15 +145,24 @@ class TimedEvent:
 
 
 _CHANGES: Final = (
-    (LogCode.USER_CHANGED, "user", "changed user {user}: organization"),
+    (LogCode.USER_CHANGED, "user", "changed user {user}: organization Chemistry → Physics"),
     (LogCode.USER_CREATED, "user", "created user {user}"),
-    (LogCode.GROUP_CHANGED, "group", "changed group Students: session_time_limit"),
-    (LogCode.WORKSPACE_CHANGED, "workspace", "changed workspace {workspace}: description"),
-    (LogCode.STAGING_CONFIG_CHANGED, "staging-config", "changed the staging config of {workspace}: num_sessions"),
-    (LogCode.SESSION_ENTERED, "session", "looked at the session of {user}"),
-    (LogCode.SETTING_CHANGED, "setting", "changed the setting log_retention_days"),
-    (LogCode.AUDIT_VIEWED, "audit", "read the audit"),
+    (LogCode.GROUP_CHANGED, "group", "changed group Students: session_time_limit 14400 → 28800"),
+    (LogCode.WORKSPACE_CHANGED, "workspace", "changed workspace {workspace}: cores 2 → 4"),
+    (
+        LogCode.STAGING_CONFIG_CHANGED,
+        "staging-config",
+        "changed staging config {workspace} in zone {zone} (config 5d1f0c2a): num_sessions 4 → 6",
+    ),
+    (
+        LogCode.SESSION_ENTERED,
+        "session",
+        "takes screenshots of session 7c0e2b9a-4d51-4f0b-9a55-0d9a6f2be1c4 of {user}",
+    ),
+    (LogCode.SETTING_CHANGED, "setting", "changed setting of the installation: log_retention_days 30 → 90"),
+    (LogCode.AUDIT_VIEWED, "audit", "reads the audit"),
 )
+"""The codes and objects of changes, with what follows the name of the administrator in their sentences."""
 
 
 _BACKUP: Final = AuditEvent(
@@ -166,10 +185,11 @@ def past_audit_events(
         at = now - timedelta(days=chance.uniform(0.02, DAYS - 0.5))
         code, kind, text = chance.choice(_CHANGES)
         user, workspace = chance.choice(world.users), chance.choice(world.workspaces).name
-        message = text.format(user=user.username, workspace=workspace)
-        events.append(
-            TimedEvent(at, _event(code, chance.choice(administrators), message, chance, kind=kind, name=user.username))
-        )
+        administrator = chance.choice(administrators)
+        values = text.format(user=user.username, workspace=workspace, zone=ZONES[0])
+        message = f"{administrator.username} {values}"
+        event = _event(code, administrator, message, chance, kind=kind, name=user.username)
+        events.append(TimedEvent(at, event))
     events += [TimedEvent(now - timedelta(days=day, hours=8), _BACKUP) for day in range(DAYS - 1)]
     return sorted(events, key=lambda each: each.time)
 

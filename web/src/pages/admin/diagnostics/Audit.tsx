@@ -17,7 +17,7 @@ import { absolute } from '../../../components/TimeAgo';
 import { ToneBadge } from '../../../components/ToneBadge';
 import type { Tone } from '../../../components/tones';
 import { usePages } from '../../../components/usePages';
-import { actionTitle, actorOf, categoryTitle, interfaceTitle } from './auditTitles';
+import { actionTitle, actorOf, categoryTitle, interfaceTitle, sentenceOf } from './auditTitles';
 import { Details } from './LogDetails';
 import { sinceOf } from './logFilter';
 import { withShortIds } from './logIds';
@@ -130,7 +130,7 @@ function columnsOf(onDetails: (event: AuditEvent) => void): Column<AuditEvent>[]
       unordered: true,
       value: (row) => row.message,
       width: '45%',
-      render: (row) => <Cut>{withShortIds(row.message)}</Cut>,
+      render: (row) => <Cut>{withShortIds(sentenceOf(row))}</Cut>,
     },
     {
       key: 'result',
@@ -185,7 +185,7 @@ function EventDetails({ event, onClose }: { event: AuditEvent; onClose: () => vo
     <SideSheet title={t`Event ${{ id: event.event_id }}`} onClose={onClose} size="lg">
       <Stack>
         <Text size="sm" fw={600} className="anywhere">
-          {event.message}
+          {sentenceOf(event)}
         </Text>
         <Facts
           facts={[

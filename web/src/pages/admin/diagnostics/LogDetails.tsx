@@ -12,6 +12,7 @@ import { Facts } from '../../../components/Facts';
 import { showError } from '../../../components/feedback';
 import { ShortId } from '../../../components/ShortId';
 import { absolute } from '../../../components/TimeAgo';
+import { serverText } from '../../../serverTexts';
 import { ConfigLink } from '../staging/ConfigLink';
 import { partsWithIds } from './logIds';
 import { LevelBadge } from './LevelBadge';
@@ -63,7 +64,7 @@ export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void 
     >
       <Stack>
         <Text size="sm" fw={600} className="anywhere">
-          <MessageWithIds message={row.message} />
+          <MessageWithIds message={serverText(row.message)} />
         </Text>
         <Facts
           facts={[

@@ -18,6 +18,7 @@ import { OlderRows } from '../../../components/OlderRows';
 import { RowButton } from '../../../components/RowButton';
 import { RowLink } from '../../../components/RowLink';
 import { ExactTime } from '../../../components/TimeAgo';
+import { serverText } from '../../../serverTexts';
 import { ConfigLink } from '../staging/ConfigLink';
 import { LevelBadge } from './LevelBadge';
 import { LogDetails } from './LogDetails';
@@ -107,7 +108,7 @@ const OF_VIOLATION: Column<LogRow>[] = [
         '–'
       ),
   },
-  { ...MESSAGE, width: '35%', render: (row) => <Cut>{row.message}</Cut> },
+  { ...MESSAGE, width: '35%', render: (row) => <Cut>{serverText(row.message)}</Cut> },
 ];
 
 interface Props {
@@ -189,11 +190,12 @@ function detailsOf(onShow: (row: LogRow) => void): Column<LogRow> {
 function Message({ row }: { row: LogRow }) {
   const group = groupOf(row);
   const { setting, session_id: session, staging_config_id: config } = row;
+  const message = serverText(row.message);
   const about = [setting && t`setting ${setting}`, group && t`group ${group}`].filter(Boolean).join(', ');
   return (
     <div className={styles.message}>
-      <span className={styles.sentence} data-hint={row.message}>
-        {partsWithIds(row.message).map((part, index) =>
+      <span className={styles.sentence} data-hint={message}>
+        {partsWithIds(message).map((part, index) =>
           index % 2 ? <IdInMessage key={index} id={part} row={row} /> : part,
         )}
       </span>

@@ -1,6 +1,7 @@
 /** The titles of the actions in the audit, and their categories. */
 
 import { t } from '@lingui/core/macro';
+import { serverText } from '../../../serverTexts';
 
 type Category = 'access' | 'sessions' | 'recordings' | 'people' | 'workspaces' | 'fleet' | 'rules';
 
@@ -56,9 +57,9 @@ const ACTIONS: Record<string, [title: string, category: Category]> = {
   'agent-refused': [t`Agent refused`, 'fleet'],
   'agent-registered': [t`Agent registered`, 'fleet'],
   'api-key-refused': [t`API key refused`, 'access'],
-  'audit-deleted': [t`Old day of the audit deleted`, 'rules'],
+  'audit-deleted': [t`Old events of the audit deleted`, 'rules'],
   'audit-exported': [t`Audit exported`, 'rules'],
-  'audit-operation-changed': [t`Record of the audit was manipulated`, 'rules'],
+  'audit-operation-changed': [t`Record of the audit manipulated`, 'rules'],
   'audit-viewed': [t`Audit viewed`, 'rules'],
   'break-glass-login': [t`Emergency log-in`, 'access'],
   'control-handed-back': [t`Control handed back`, 'sessions'],
@@ -83,7 +84,7 @@ const ACTIONS: Record<string, [title: string, category: Category]> = {
   'secrets-granted': [t`Secrets granted`, 'sessions'],
   'session-assisted': [t`Assistance given`, 'sessions'],
   'session-command': [t`Command run in a session`, 'sessions'],
-  'session-entered': [t`Session of another user used`, 'sessions'],
+  'session-entered': [t`Session of another user accessed`, 'sessions'],
   'session-force-deleted': [t`Session deleted by force`, 'sessions'],
   'session-launched': [t`Session launched`, 'sessions'],
   'session-not-recorded': [t`Session not recorded`, 'recordings'],
@@ -183,8 +184,19 @@ interface Actor {
   actor_kind: string;
   actor_name: string | null;
   key_name: string | null;
-  on_behalf_of: string | null;
   on_behalf_of_name: string | null;
+}
+
+/**
+ * The sentence of an event in the language of the console. An API key has its own name in place of its id, and an
+ * operation without a sentence has its title in place of its name: `ann: launch session` → `ann: Launch of a session`.
+ */
+export function sentenceOf(event: Actor & { code: string; message: string }): string {
+  const { actor_name: actor, key_name: key, code } = event;
+  const message = actor && key ? event.message.replace(actor, () => key) : event.message;
+  const [known] = ACTIONS[code] ?? [];
+  const name = `: ${code.replaceAll('-', ' ')}`;
+  return known && message.includes(name) ? message.replace(name, () => `: ${known}`) : serverText(message);
 }
 
 /** The name of an actor, and what distinguishes it: an API key has its own name, and that of its owner as the note. */

@@ -146,7 +146,7 @@ function Command({ token, onClose }: { token: Token; onClose: () => void }) {
       <Text size="sm">
         {token.role === 'agent'
           ? t`Run as root on the new machine, where Greenroom and Docker are installed:`
-          : t`Run as root on the new machine, where Greenroom installed:`}
+          : t`Run as root on the new machine, where Greenroom is installed:`}
       </Text>
       <Code block data-testid="join-command" className="anywhere wrapped">
         {join_command}

@@ -33,7 +33,7 @@ const ORDERS: Column<MachineOrder>[] = [
   timeColumn('ordered', t`Ordered`, (row) => row.ordered),
   { key: 'pool', title: t`Pool`, value: (row) => row.pool_name },
   { key: 'machine', title: t`Machine`, value: (row) => row.hostname || (row.ref ?? '') },
-  { key: 'reason', title: t`Reason of the order`, value: (row) => row.reason },
+  { key: 'reason', title: t`Reason for the order`, value: (row) => row.reason },
   {
     key: 'state',
     title: t`State`,

@@ -106,7 +106,7 @@ export function AdminSession() {
 /** The workspace and the user of a session, or its kind. */
 function titleOf(session: Session): string {
   const { image_friendly_name: workspace, username } = session;
-  if (username) return t`${workspace} of ${username}`;
+  if (username) return t`${username}’s ${workspace}`;
   const kind = kindOf(session);
   if (kind === 'with a user') return workspace;
   return kind === 'staged' ? t`Staged session of ${workspace}` : t`Quarantined session of ${workspace}`;
@@ -156,7 +156,7 @@ function Details({ session, samples }: { session: Session; samples: Sample[] }) 
           [t`Agent`, session.hostname],
           [t`Reserved`, amountsOf(session.cores, session.memory)],
           [t`Used`, usedOf(session)],
-          [t`Use since opening`, usedOf(session) && <RecentUse key="use" samples={samples} />],
+          [t`Usage since opening this page`, usedOf(session) && <RecentUse key="use" samples={samples} />],
           [t`Round trip`, session.round_trip_ms !== null && `${Math.round(session.round_trip_ms)} ms`],
           [t`Stream`, streamOf(session)],
           [t`Client`, session.client_address],
@@ -172,9 +172,9 @@ function Details({ session, samples }: { session: Session; samples: Sample[] }) 
           [t`Session permissions`, granted.join(', ') || t`none`],
           [t`Address opened at launch`, session.kasm_url],
           [t`Status`, session.operational_message],
-          [t`Reason of the stop`, session.stopped_reason && withSettingTitles(session.stopped_reason)],
-          [t`Reason of the end`, session.ended_reason && withSettingTitles(session.ended_reason)],
-          [t`Reason of the quarantine`, session.set_aside_reason],
+          [t`Reason for stopping`, session.stopped_reason && withSettingTitles(session.stopped_reason)],
+          [t`Reason for ending`, session.ended_reason && withSettingTitles(session.ended_reason)],
+          [t`Reason for the quarantine`, session.set_aside_reason],
           [
             t`Replaced by`,
             session.superseded_by &&

@@ -3,7 +3,7 @@ import { orderSession } from '../../../api/actions';
 import type { Session, SessionAction } from '../../../api/types';
 import type { Bulk } from '../../../components/bulk';
 import { ACTIONS, offered } from '../../../components/sessionActions';
-import { consequenceOf, ownerOf } from './kinds';
+import { consequenceOf, nameOf, ownerOf } from './kinds';
 
 /** What an action does with a session, in one sentence. */
 const EFFECTS: Record<SessionAction, (session: Session) => string> = {
@@ -34,7 +34,7 @@ const STATUSES: Record<string, string> = {
 /** The actions for the selected sessions of a list. */
 export const BULK_SESSIONS: Bulk<Session> = {
   noun: 'session',
-  nameOf: (session) => t`${{ workspace: session.image_friendly_name }} of ${{ owner: ownerOf(session) }}`,
+  nameOf: (session) => (session.username ? nameOf(session) : `${session.image_friendly_name} (${ownerOf(session)})`),
   touched: ['sessions', 'session-list', 'connection', 'staging-configs'],
   actions: offered(Object.keys(ACTIONS) as SessionAction[]).map((action) => ({
     label: ACTIONS[action].label,

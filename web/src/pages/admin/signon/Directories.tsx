@@ -47,7 +47,7 @@ const COLUMNS: Column<Directory>[] = [
         <TimeAgo time={synchronized} none={t`never`} />
         {sync_problem && (
           <Text c="red" fz="xs">
-            <Trans>The next one stopped: {sync_problem}</Trans>
+            <Trans>The next synchronization stopped: {sync_problem}</Trans>
           </Text>
         )}
       </Box>

@@ -97,7 +97,7 @@ export function RulePreview({ form }: { form: UseFormReturnType<ProviderValues> 
       <Textarea
         label={t`Sample`}
         description={t`Claims as JSON, or an ID token, to see the result of the rules. It is not stored.`}
-        placeholder='{"preferred_username": "ada", "groups": ["staff"]}'
+        placeholder={exampleText('{"preferred_username": "ada", "groups": ["staff"]}')}
         autosize
         minRows={2}
         maxRows={8}

@@ -36,7 +36,7 @@ const COLUMNS: Column<Session>[] = [
   timeColumn('created', t`Created`, (row) => row.created),
   {
     key: 'took',
-    title: t`Start took`,
+    title: t`Start duration`,
     value: startOf,
     align: 'right',
     render: (row) => <StartTime session={row} />,

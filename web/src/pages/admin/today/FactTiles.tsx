@@ -9,7 +9,9 @@ import { bytes, cores, milliseconds } from '../../../components/format';
 import { Named, NamedSentence } from '../../../components/Named';
 import { addressOf } from '../../../components/objects';
 import { TimeAgo } from '../../../components/TimeAgo';
+import { serverText } from '../../../serverTexts';
 import { WhyButton } from '../../../why/WhyButton';
+import { actorOf } from '../diagnostics/auditTitles';
 import classes from './Today.module.css';
 
 /** Facts of the last hours and of the present, each with a link to its list. A fact that the user may not see is left out. */
@@ -199,12 +201,7 @@ export function FactTiles({ today }: { today: Today }) {
               </p>
             )}
             {changes.newest.slice(0, 4).map((change) => (
-              <p key={change.event_id} className={classes.oneLine} title={change.message}>
-                <span className={classes.note}>
-                  <TimeAgo time={change.time} />
-                </span>{' '}
-                <NamedSentence parts={[{ text: change.message, object: null }]} names={change.names} />
-              </p>
+              <ChangeLine key={change.event_id} change={change} />
             ))}
             {changes.number > 4 && (
               <p className={classes.note}>
@@ -215,6 +212,21 @@ export function FactTiles({ today }: { today: Today }) {
         )}
       </div>
     </section>
+  );
+}
+
+/** A change, and after it the owner of the API key that made it. */
+function ChangeLine({ change }: { change: NonNullable<Today['changes']>['newest'][number] }) {
+  const sentence = serverText(change.message);
+  const note = change.actor_kind === 'key' ? actorOf(change).note : '';
+  return (
+    <p className={classes.oneLine} title={note ? `${sentence} (${note})` : sentence}>
+      <span className={classes.note}>
+        <TimeAgo time={change.time} />
+      </span>{' '}
+      <NamedSentence parts={[{ text: sentence, object: null }]} names={change.names} />
+      {note && <span className={classes.note}> · {note}</span>}
+    </p>
   );
 }
 

@@ -58,7 +58,7 @@ export function PolicyForm({ policy, onClose }: { policy: FilterPolicy | null; o
       <Textarea
         label={t`Allowed domains`}
         description={t`One domain per line. A domain includes all its subdomains. If both lists match, the longer domain applies`}
-        placeholder={'wikipedia.org\npython.org'}
+        placeholder={example('wikipedia.org\npython.org')}
         autosize
         minRows={3}
         maxRows={12}

@@ -2,6 +2,7 @@ import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { Select, Text, TextInput } from '@mantine/core';
 import { useState } from 'react';
+import { example } from '../../../components/example';
 import { KEPT_HOMES, type WorkspaceFields } from './fields';
 
 type Choice = 'empty' | 'kept' | 'folder';
@@ -51,7 +52,7 @@ export function HomeField({ form }: { form: WorkspaceFields }) {
           label={t`Persistent Profile Path`}
           required
           description={t`A path with ${{ username: '{username}' }} or ${{ userId: '{user_id}' }}. The folder must have the same files on all hosts, e.g. on a network file system. The group setting Allow persistent profile must be on.`}
-          placeholder="/srv/profiles/{user_id}"
+          placeholder={example('/srv/profiles/{user_id}')}
           {...form.getInputProps('persistent_profile_path')}
         />
       )}
