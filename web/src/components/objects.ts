@@ -40,5 +40,6 @@ export function addressOf({ kind, id }: { kind: ObjectKind; id: string }, me: Me
 /** The address at which an action helps: the page of the object, or its form. */
 export function helpAddress({ object, operation }: Attention['help'], me: Me | null | undefined): string | null {
   const to = addressOf(object, me);
-  return to && (operation === 'edit' || operation === 'create') ? `${to}?${operation}=1` : to;
+  if (operation === 'edit') return to && `${to}?do=edit`;
+  return to && operation === 'create' ? `${to}?create=1` : to;
 }
