@@ -77,6 +77,8 @@ def test_a_group_gets_members_workspaces_permissions_and_settings(admin: Person,
         page.get_by_role("option", name=name).click()
         page.get_by_role("button", name="Add", exact=True).click()
         expect(page.get_by_role("row").filter(has_text=name)).to_be_visible()
+    page.get_by_role("alert").filter(has_text="Desktop was added.").get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("row").filter(has_text="Desktop")).to_have_count(0)
     assert violations(page) == []
     page.get_by_role("tab", name="Permissions").click()
     page.get_by_role("textbox", name="Search permissions").fill("zones")
@@ -102,7 +104,10 @@ def test_a_group_gets_members_workspaces_permissions_and_settings(admin: Person,
 
 def test_an_administrator_sees_the_preferences_and_keys_of_a_user(admin: Person, user: Person):
     page = user.page
-    user.open("/account")
+    user.open("/account?do=password")
+    expect(page.get_by_role("dialog", name="Change password")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile("/account$"))
     user.field("Language").fill("de-DE")
     page.get_by_role("option", name="German (Germany), de-DE").click()
     page.get_by_role("button", name="Save", exact=True).click()

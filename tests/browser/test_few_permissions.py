@@ -35,6 +35,14 @@ def test_the_page_of_a_group_has_no_tabs_that_the_user_may_not_see(user: Person,
         expect(user.page.get_by_role("tab", name=hidden)).to_have_count(0)
 
 
+def test_who_may_not_change_a_group_can_search_its_permissions(user: Person, desk: str):
+    user.open(f"/admin/groups/{desk}?tab=permissions")
+    boxes = user.page.get_by_role("checkbox")
+    user.page.get_by_role("textbox", name="Search permissions").fill("groups_view")
+    expect(boxes).to_have_count(1)
+    expect(boxes).to_be_disabled()
+
+
 def test_a_page_of_another_user_says_that_it_may_not_be_seen(user: Person, desk: str):
     user.open("/admin/users/00000000-0000-0000-0000-000000000001")
     expect(user.page.get_by_text("You are not allowed to view this page")).to_be_visible()

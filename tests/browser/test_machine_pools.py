@@ -86,6 +86,18 @@ def test_a_pool_is_made_previewed_enabled_changed_and_deleted(admin: Person, ins
     dialog.get_by_role("button", name="Save", exact=True).click()
     expect(dialog).to_have_count(0)
     assert pool_of(instance, "cloud")["max_machines"] == 3
+    page.get_by_role("button", name="Undo").last.click()
+    expect(page.get_by_text("The former values apply again.")).to_be_visible()
+    assert pool_of(instance, "cloud")["max_machines"] == 2
+
+    page.get_by_role("link", name="cloud", exact=True).click()
+    panel = page.get_by_role("region", name="Details beside the list")
+    expect(panel.get_by_role("heading", name="cloud")).to_be_visible()
+    expect(panel.get_by_role("row", name="Provider")).to_contain_text("simulated")
+    expect(panel.get_by_role("button", name="Edit cloud")).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
 
     page.get_by_role("button", name="Delete cloud").click()
     dialog.get_by_role("button", name="Delete").click()

@@ -51,6 +51,7 @@ def test_a_user_keeps_a_secret_sees_who_uses_it_and_deletes_it(user: Person, ins
     dialog.get_by_role("textbox", name="Value").fill("ghp_0ther")
     dialog.get_by_role("button", name="Save", exact=True).click()
     expect(dialog).to_have_count(0)
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
     (changed,) = instance.call("GET", "/secrets")
     assert changed["value_changed"] > secret["value_changed"]
     assert changed["hosts"] == ["api.example.com"]

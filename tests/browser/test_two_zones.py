@@ -1,4 +1,4 @@
-"""Two zones, of which the browser measures the nearer one: a launch begins there."""
+"""Two zones: a launch begins in the nearer one, which the browser measures, and a join token needs a chosen zone."""
 
 from __future__ import annotations
 
@@ -60,3 +60,15 @@ def test_a_launch_begins_in_the_zone_that_the_browser_found_nearer(
     last = instance.call("GET", f"/sessions/{session_id}/placement")["steps"][-1]
     says_so = f"began in zone {nearer}, which is nearer to the user's browser than zone {far}" in last["reason"]
     assert says_so == (nearer == "there"), "launches begin here anyway"
+
+
+def test_a_join_token_needs_a_zone_that_the_user_chose(admin: Person):
+    admin.open("/admin/infrastructure/agents?create=1")
+    dialog = admin.page.get_by_role("dialog")
+    expect(dialog.get_by_text("Choose a zone.", exact=True)).to_be_visible()
+    create = dialog.get_by_role("button", name="Create join token")
+    expect(create).to_be_disabled()
+    admin.field("Zone").click()
+    admin.page.get_by_role("option", name="there").click()
+    create.click()
+    expect(dialog.get_by_test_id("join-command")).to_be_visible()

@@ -145,6 +145,30 @@ def test_what_was_given_up_is_replayed(admin: Person, instance: Instance, receiv
     expect(page.get_by_text("No matching messages")).to_be_visible()
 
 
+def test_in_a_middle_window_columns_leave_and_several_webhooks_are_disabled(
+    admin: Person, instance: Instance, receiver: Receiver
+):
+    for name in ("ci", "tickets"):
+        instance.call("POST", "/webhooks", json={"name": name, "url": receiver.url, "events": ["session.ended"]})
+    page = admin.page
+    page.set_viewport_size({"width": 1024, "height": 780})
+    admin.open(PAGE)
+    expect(admin.row("tickets").get_by_role("switch")).to_be_visible()
+    expect(page.get_by_role("columnheader", name="Last Delivered")).to_have_count(0)
+    table = page.get_by_role("region", name="Webhooks")
+    assert table.evaluate("element => element.scrollWidth <= element.clientWidth")
+    page.set_viewport_size({"width": 1360, "height": 780})
+    expect(page.get_by_role("columnheader", name="Last Delivered")).to_be_visible()
+
+    page.get_by_role("checkbox", name="Select all rows").check()
+    page.get_by_role("button", name="Disable", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Disable 2 webhooks?")
+    dialog.get_by_role("button", name="Disable 2 webhooks").click()
+    expect(dialog.get_by_role("status")).to_have_text("2 of 2 done")
+    assert [each["enabled"] for each in instance.call("GET", "/webhooks")] == [False, False]
+
+
 def test_who_may_only_look_is_offered_no_change(
     new_context: Callable[..., BrowserContext], admin: Person, instance: Instance, receiver: Receiver
 ):

@@ -5,7 +5,7 @@ import { switches } from '../src/components/bulkSwitch';
 import { completionsOf } from '../src/components/completion';
 import { csvOf, jsonOf } from '../src/components/exportRows';
 import { queryOf, showView } from '../src/components/listChoices';
-import { type Column, passes, rankOf, shownColumns, wordsOf } from '../src/components/tableState';
+import { type Column, passes, rankOf, shownColumns, withoutLast, wordsOf } from '../src/components/tableState';
 
 interface Row {
   name: string;
@@ -37,6 +37,14 @@ describe('the columns of a list', () => {
     const columns = [...COLUMNS, { key: 'zone', title: 'Zone' }];
     expect(keys(shownColumns(columns, null, true))).toEqual(['name', 'state', 'actions']);
     expect(rankOf({ key: 'zone', rank: 'main' }, 3)).toBe('main');
+  });
+
+  test('a list without enough space loses its last columns, but not the important ones', () => {
+    const [name, state, since, actions] = COLUMNS as [Column<Row>, Column<Row>, Column<Row>, Column<Row>];
+    const columns = [name, { key: 'zone', title: 'Zone' }, state, since, actions];
+    expect(keys(withoutLast(columns, 0))).toEqual(keys(columns));
+    expect(keys(withoutLast(columns, 1))).toEqual(['name', 'zone', 'state', 'actions']);
+    expect(keys(withoutLast(columns, 9))).toEqual(['name', 'state', 'actions']);
   });
 });
 

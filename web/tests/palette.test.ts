@@ -6,6 +6,7 @@ import {
   entriesOfHit,
   type Entry,
   groupsOf,
+  literallyAskedFor,
   matching,
   pagesFor,
   shownFor,
@@ -50,12 +51,11 @@ test('a hit leads to its page only if the user may open it', () => {
   ]);
 });
 
-test('hits without a page lead to their list, each with its own filter', () => {
-  const found = ['eu west', 'us'].flatMap((name) => entriesOfHit(hit('service_account', name), me('devapi_view')));
-  expect(found.map(({ to }) => to)).toEqual([
-    '/admin/service-accounts?q=%22eu%20west%22',
-    '/admin/service-accounts?q=%22us%22',
-  ]);
+test('hits without a page lead to their row in the panel beside their list', () => {
+  const found = ['eu west', 'us'].flatMap((name) =>
+    entriesOfHit({ ...hit('service_account', name), id: name.slice(0, 2) }, me('devapi_view')),
+  );
+  expect(found.map(({ to }) => to)).toEqual(['/admin/service-accounts?panel=eu', '/admin/service-accounts?panel=us']);
   const list = { ...entry('Service Accounts'), to: '/admin/service-accounts' };
   const shown = shownFor('service', { recent: [], pages: [list], creations: [], found });
   expect(shown.map(({ title }) => title)).toEqual(['Service Accounts', 'eu west', 'us']);
@@ -129,8 +129,8 @@ test('a question is found by its verbs, without the words between them', () => {
   expect(askedFor('stop')).toBe('session');
   const found = entriesOfHit(hit('user', 'anna'), me('users_view', 'sessions_view'));
   const all = { recent: [], pages: [], creations: [], found };
-  expect(shownFor('why was anna cold', all).map(({ section }) => section)).toEqual(['Actions']);
-  expect(shownFor('stop anna', all)).toEqual([]);
+  expect(shownFor('why was anna cold', all).map(({ section }) => section)).toEqual(['Actions', 'Found']);
+  expect(shownFor('stop anna', all).map(({ section }) => section)).toEqual(['Found']);
 });
 
 test('a long group of results is cut until the user wants to see all', () => {
@@ -147,7 +147,7 @@ test('a long group of results is cut until the user wants to see all', () => {
   expect(shape(['user'])[1]).toEqual(['Users', 7, 0]);
 });
 
-test('a verb in the text is not part of the search, and keeps the actions only', () => {
+test('a verb in the text is not part of the search, and its actions come before the objects', () => {
   expect([askedFor(' Disable  Manager m-2'), askedFor('disable'), askedFor('')]).toEqual([
     'manager m-2',
     'manager',
@@ -159,7 +159,18 @@ test('a verb in the text is not part of the search, and keeps the actions only',
     { ...entry('Enable Manager m-3', 'Actions'), verbs: ['enable' as const] },
   ];
   const all = { recent: [], pages: [], creations: [], found };
-  expect(shownFor('disable m', all).map(({ title }) => title)).toEqual(['Disable Manager m-2']);
+  expect(shownFor('disable m', all).map(({ title }) => title)).toEqual(['Disable Manager m-2', 'm-2']);
+});
+
+test('a verb alone finds objects with this word in their names', () => {
+  expect([literallyAskedFor('Stop  team'), literallyAskedFor('team')]).toEqual(['stop team', '']);
+  const found = [
+    entry('Desktop – anna', 'Found'),
+    { ...entry('Stop session Desktop', 'Actions'), verbs: ['stop' as const] },
+    entry('Stop Team', 'Found'),
+  ];
+  const all = { recent: [], pages: [], creations: [], found };
+  expect(shownFor('stop', all).map(({ title }) => title)).toEqual(['Stop session Desktop', 'Stop Team']);
 });
 
 test('the browser keeps the last entries of one user until the user logs out', () => {

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
-import type { Attention } from '../src/api/types';
+import type { Attention, Me } from '../src/api/types';
+import { helpAddress } from '../src/components/objects';
 import { keyed } from '../src/pages/admin/today/AttentionList';
+import { textOf } from '../src/pages/admin/today/FirstSteps';
 
 const entry = (code: Attention['code'], id: string, sentence: string): Attention => ({
   code,
@@ -26,4 +28,16 @@ test('an entry keeps its key when its sentence or its place changes', () => {
 test('entries about the same object have different keys', () => {
   const keys = keyed([entry('launches', 'i1', 'No room.'), entry('launches', 'i1', 'No disk.')]).map(([key]) => key);
   expect(new Set(keys).size).toBe(2);
+});
+
+test('a first step that this console does not know has no text', () => {
+  expect(textOf('people')?.to).toBe('/admin/users?create=1');
+  expect(textOf('newer' as 'people')).toBeNull();
+});
+
+test('a button that edits an object asks its page for the form', () => {
+  const me = { permissions: ['zones_view'], scoped_permissions: [] as string[] } as unknown as Me;
+  const help = { title: 'Change the zone', object: { kind: 'zone' as const, id: 'z1' } };
+  expect(helpAddress({ ...help, operation: 'edit' }, me)).toBe('/admin/infrastructure/zones/z1?do=edit');
+  expect(helpAddress({ ...help, operation: 'open' }, me)).toBe('/admin/infrastructure/zones/z1');
 });

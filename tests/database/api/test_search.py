@@ -12,6 +12,7 @@ from tests.support import rows
 from greenroom.db.database import Database
 
 PATH = "/api/v1/search"
+DIRECTORY = {"title": "Lagoon", "servers": ["ldaps://ldap.example.org"], "user_base": "dc=example,dc=org"}
 
 
 async def found(client: Client, query: str) -> list[dict[str, Any]]:
@@ -44,6 +45,25 @@ async def test_a_hit_has_its_status_and_its_zone_as_the_note(stage: Stage, with_
     (workspace, _), name = hits[staged], zone["zone_name"]
     assert hits[own] == (f"{workspace} \u2013 ada@example.org", f"running · {name}")
     assert hits[staged] == (workspace, f"staged · {name}")
+
+
+async def test_objects_without_a_page_are_found_by_those_who_may_see_them(stage: Stage, with_key: MakeClient):
+    admin = stage.admin
+    (zone,) = await admin.read("/api/v1/zones")
+    pool = {"zone_id": zone["zone_id"], "provider": "simulated", "cores": 4, "memory": 8_000_000_000}
+    paths = {
+        "api_key": ("/api/v1/api-keys", {"permissions": ["users_view"]}, "devapi_view"),
+        "secret": ("/api/v1/secrets", {"hosts": ["api.example.com"], "value": "hidden"}, "secrets_view"),
+        "machine_pool": ("/api/v1/machine-pools", pool, "machines_view"),
+        "filter_policy": ("/api/v1/filter-policies", {}, "webfilters_view"),
+        "directory": ("/api/v1/directories", DIRECTORY, "settings_view"),
+    }
+    for path, body, _ in paths.values():
+        await admin.make(path, name="lagoon", **body)
+    assert {hit["kind"] for hit in await found(admin, "lagoon")} == set(paths)
+    assert [hit["title"] for hit in await found(admin, "web filter policy lagoon")] == ["lagoon"]
+    for kind, (_, _, permission) in paths.items():
+        assert [hit["kind"] for hit in await found(await with_key(permission), "lagoon")] == [kind]
 
 
 async def test_every_word_must_be_found(stage: Stage, with_user: MakeClient):

@@ -3,6 +3,7 @@ import { Trans } from '@lingui/react/macro';
 import { Anchor, Button, Card, Group, Select, Stack, Table, Text } from '@mantine/core';
 import { type ReactNode, useState } from 'react';
 import { Link } from 'react-router';
+import { useUndoable } from './undo';
 import { useAction } from './useAction';
 
 export interface Assignable {
@@ -42,8 +43,17 @@ const WORDS = {
 export function Assignments({ caption, noun, assigned, all, onAdd, onRemove, touched, disabled, empty }: Props) {
   const [chosen, setChosen] = useState<string | null>(null);
   const words = WORDS[noun];
-  const add = useAction(onAdd, touched, words.notAdded);
-  const remove = useAction((id: string) => (onRemove ? onRemove(id) : Promise.resolve()), touched, t`Not removed`);
+  const undoable = useUndoable(touched);
+  const change = (id: string, isAdded: boolean): Promise<unknown> => {
+    if (!onRemove) return onAdd(id);
+    const name = all.find((each) => each.id === id)?.label ?? id;
+    const [adding, removing] = [() => onAdd(id), () => onRemove(id)];
+    return isAdded
+      ? undoable(adding, removing, t`${name} was added.`)
+      : undoable(removing, adding, t`${name} was removed.`);
+  };
+  const add = useAction((id: string) => change(id, true), touched, words.notAdded);
+  const remove = useAction((id: string) => change(id, false), touched, t`Not removed`);
   const has = new Set(assigned.map(({ id }) => id));
   const choices = all.filter(({ id }) => !has.has(id)).map(({ id, label }) => ({ value: id, label }));
   const submit = () => {

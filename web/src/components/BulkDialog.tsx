@@ -39,6 +39,10 @@ const COUNTS: Record<string, { count: (count: number) => string; part: (some: nu
     count: (count) => plural(count, { one: '# Agent', other: '# Agents' }),
     part: (some, count) => t`${some} of ${plural(count, { one: '# Agent', other: '# Agents' })}`,
   },
+  group: {
+    count: (count) => plural(count, { one: '# group', other: '# groups' }),
+    part: (some, count) => t`${some} of ${plural(count, { one: '# group', other: '# groups' })}`,
+  },
   pool: {
     count: (count) => plural(count, { one: '# pool', other: '# pools' }),
     part: (some, count) => t`${some} of ${plural(count, { one: '# pool', other: '# pools' })}`,
@@ -50,6 +54,10 @@ const COUNTS: Record<string, { count: (count: number) => string; part: (some: nu
   user: {
     count: (count) => plural(count, { one: '# user', other: '# users' }),
     part: (some, count) => t`${some} of ${plural(count, { one: '# user', other: '# users' })}`,
+  },
+  webhook: {
+    count: (count) => plural(count, { one: '# webhook', other: '# webhooks' }),
+    part: (some, count) => t`${some} of ${plural(count, { one: '# webhook', other: '# webhooks' })}`,
   },
   workspace: {
     count: (count) => plural(count, { one: '# workspace', other: '# workspaces' }),

@@ -17,9 +17,10 @@ import { useIdColumn } from './idColumn';
 import { KeysHelp } from './KeysHelp';
 import { chosenColumns, leaveViewColumns, queryOf, showView, useListChoices } from './listChoices';
 import { ListOptions } from './ListOptions';
-import { OpenPathContext } from './RowLink';
+import { RowDetails } from './RowDetails';
+import { OpenItemContext } from './RowLink';
 import { SavedViews } from './SavedViews';
-import { SidePanel } from './SidePanel';
+import { PagePanel, SidePanel } from './SidePanel';
 import { MOST_WHOLE, TableRows } from './TableRows';
 import {
   arranged,
@@ -31,6 +32,7 @@ import {
   useTableState,
 } from './tableState';
 import { focusOpened, moveRow, useTableKeys } from './tableKeys';
+import { useFittingColumns } from './useFittingColumns';
 import { useFrozenWidths } from './useFrozenWidths';
 
 /** The state of a list that the server orders and filters, and that is read page by page. */
@@ -68,6 +70,8 @@ export interface TableProps<Row> {
   search?: ReactNode;
   /** The actions for several rows. With it, rows can be selected. */
   bulk?: Bulk<Row> | undefined;
+  /** The title of the panel of a row whose item has no page. Its name is then a `RowPanelLink`. */
+  panelTitle?: (row: Row) => string;
 }
 
 /** A table with more columns has less space between them. */
@@ -97,6 +101,7 @@ export function DataTable<Row>({
   tools,
   search,
   bulk,
+  panelTitle,
 }: TableProps<Row>) {
   const own = useTableState(sort ?? null, name);
   const state = paged?.state ?? own;
@@ -117,33 +122,41 @@ export function DataTable<Row>({
   const [isHelpOpen, help] = useDisclosure(false);
 
   const isInPanel = useIsInPanel();
-  const { path: panelPath, open: openPanel, close: closePanel } = usePanel();
+  const { path: panelPath, row: panelRow, open: openPanel, close: closePanel } = usePanel();
   const path = name || isInPanel ? null : panelPath;
+  const openKey = isInPanel ? null : keyIn(panelRow, name);
+  const openRow = panelTitle && openKey !== null ? query.data?.find((row) => rowKey(row) === openKey) : undefined;
+  const isOpen = path !== null || openRow !== undefined;
   const close = useCallback(() => {
     focusOpened(body.current);
     closePanel();
   }, [closePanel]);
   const openInPanel = (event: MouseEvent) => {
     const { ctrlKey, metaKey, shiftKey, altKey, button, target } = event;
-    if (name || isInPanel || window.innerWidth < PANEL_MIN_PX) return;
-    if (ctrlKey || metaKey || shiftKey || altKey || button !== 0 || !(target instanceof Element)) return;
+    if (isInPanel || ctrlKey || metaKey || shiftKey || altKey || button !== 0 || !(target instanceof Element)) return;
     const link = target.closest<HTMLAnchorElement>('[data-row] a.row-link');
-    if (!link || !placeInPanel(link.pathname)) return;
+    if (!link) return;
+    const { panelRow: key } = link.dataset;
+    if (key === undefined && (name || window.innerWidth < PANEL_MIN_PX || !placeInPanel(link.pathname))) return;
     event.preventDefault(); // the link would open the page
-    openPanel(link);
-    if (link.pathname === path) document.querySelector<HTMLElement>('[data-side-panel]')?.focus();
+    openPanel(key === undefined ? link : { pathname: key, search: '' });
+    if ((key ?? link.pathname) === (openRow ? panelRow : path))
+      document.querySelector<HTMLElement>('[data-side-panel]')?.focus();
   };
-  useTableKeys(body, !name && !isInPanel, help.open, path === null ? undefined : close);
+  const hasKeys = isOpen || (!name && (panelRow === null || openKey !== null));
+  useTableKeys(body, hasKeys && !isInPanel, help.open, isOpen ? close : undefined);
 
+  const move = (step: 1 | -1) => body.current && moveRow(body.current, step);
   const address = useAddress();
   const [choices, keep] = useListChoices(list);
   const chosen = name ? null : chosenColumns(address, choices);
   const chosenKeys = chosen?.join();
-  const isNarrow = path !== null || isInPanel;
-  const [wide, shown] = useMemo(() => {
+  const isNarrow = isOpen || isInPanel;
+  const [wide, wanted] = useMemo(() => {
     const keys = chosenKeys?.split(',') ?? null;
     return [shownColumns(columns, keys, false), shownColumns(columns, keys, isNarrow)];
   }, [columns, chosenKeys, isNarrow]);
+  const shown = useFittingColumns(body, wanted, !isNarrow && !chosen && query.data !== undefined);
   const frozen = useFrozenWidths(body, rows.length > MOST_WHOLE, shown.map(({ key }) => key).join());
   const isEmpty = query.data && rows.length === 0 && !paged?.onMore;
   const save = (format: ExportFormat) =>
@@ -158,7 +171,7 @@ export function DataTable<Row>({
   selectAll.current = selection.selectAll;
 
   return (
-    <OpenPathContext value={path}>
+    <OpenItemContext value={openRow ? panelRow : path}>
       <div className={styles.whole}>
         <StaleBanner error={query.error} hasData={query.data !== undefined} />
         <div>
@@ -214,7 +227,7 @@ export function DataTable<Row>({
           )}
           <Table.ScrollContainer
             className={styles.scroller ?? ''}
-            minWidth={isNarrow ? 0 : minWidth}
+            minWidth={isNarrow ? 0 : (minWidth * shown.length) / wanted.length}
             type="native"
             tabIndex={0}
             role="region"
@@ -282,13 +295,23 @@ export function DataTable<Row>({
             </p>
           )}
         </div>
-        {path !== null && (
-          <SidePanel path={path} onMove={(step) => body.current && moveRow(body.current, step)} onClose={close} />
+        {path !== null && <PagePanel path={path} onMove={move} onClose={close} />}
+        {openRow !== undefined && panelTitle && (
+          <SidePanel onMove={move} onClose={close}>
+            <RowDetails row={openRow} title={panelTitle(openRow)} columns={columns} />
+          </SidePanel>
         )}
         {isHelpOpen && <KeysHelp onClose={help.close} />}
       </div>
-    </OpenPathContext>
+    </OpenItemContext>
   );
+}
+
+/** The key of the row in the panel, if the row is in the table with this name; null = it is not. */
+function keyIn(panelRow: string | null, name: string): string | null {
+  if (panelRow === null) return null;
+  const [key, table] = panelRow.split(':').reverse();
+  return (table ?? '') === name ? (key ?? null) : null;
 }
 
 /** The number of rows up to which a list is loaded as a whole, for an export or a selection. */

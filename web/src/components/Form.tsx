@@ -23,6 +23,10 @@ interface Undoable<Values, Saved> {
   read: () => Promise<Saved>;
   /** The values of the fields for a saved item. */
   valuesOf: (item: Saved) => Values;
+  /** The titles of fields that consist of several inputs. */
+  titles?: { [Name in keyof Values]?: string };
+  /** Fields with secrets, in addition to password fields. */
+  secrets?: (keyof Values & string)[];
 }
 
 /** A form on a page: its changes are listed in a bar. */
@@ -213,11 +217,13 @@ function announce<Values extends object, Saved>(frame: Frame<Values, Saved>, sav
   const { form, undoable, save, refresh, nodeOf } = frame;
   const before = form.getInitialValues();
   const names = namesOf(changed(before, sent));
-  if (names.length === 0 || names.some((name) => isSecret(nodeOf, name))) {
+  const { secrets = [] } = undoable;
+  const known: Partial<Record<string, string>> = undoable.titles ?? {};
+  if (names.length === 0 || names.some((name) => secrets.includes(name) || isSecret(nodeOf, name))) {
     showDone(undoable.saved);
     return;
   }
-  const titles: Record<string, string> = Object.fromEntries(names.map((name) => [name, labelOf(nodeOf, name)]));
+  const titles = Object.fromEntries(names.map((name) => [name, known[name] ?? labelOf(nodeOf, name)]));
   showUndo(undoable.saved, {
     saved: picked(undoable.valuesOf(saved), names),
     read: async () => picked(undoable.valuesOf(await undoable.read()), names),

@@ -1,9 +1,10 @@
 import { createContext, type ReactNode, use } from 'react';
 import { Link } from 'react-router';
+import { PANEL, useIsInPanel } from './address';
 import { isLong } from './Cut';
 
-/** The path of the item in the panel beside the list. */
-export const OpenPathContext = createContext<string | null>(null);
+/** The item in the panel beside the list: the path of its page, or its row. */
+export const OpenItemContext = createContext<string | null>(null);
 
 interface LinkProps {
   to: string;
@@ -16,7 +17,7 @@ interface LinkProps {
 
 /** The name of the item of a row, as a link to its page. A long name is cut at the width of its column. */
 export function RowLink({ to, children, note, at = 'end' }: LinkProps) {
-  const isOpen = use(OpenPathContext) === to.split('?', 1)[0];
+  const isOpen = use(OpenItemContext) === to.split('?', 1)[0];
   return (
     <Named name={children} note={note}>
       <Link
@@ -32,7 +33,31 @@ export function RowLink({ to, children, note, at = 'end' }: LinkProps) {
   );
 }
 
-/** The name of the item of a row, if the item has no page. */
+interface PanelLinkProps extends Pick<LinkProps, 'children' | 'note'> {
+  /** The key of the row, after `table:` in a second table of a page. */
+  row: string;
+}
+
+/** The name of the item of a row that has no page: a link that shows the row in the panel. In the panel, only the name. */
+export function RowPanelLink({ row, children, note }: PanelLinkProps) {
+  const isOpen = use(OpenItemContext) === row;
+  if (useIsInPanel()) return <RowName note={note}>{children}</RowName>;
+  return (
+    <Named name={children} note={note}>
+      <Link
+        to={{ search: `?${PANEL}=${encodeURIComponent(row)}` }}
+        className="row-link mantine-focus-auto"
+        data-whole
+        data-panel-row={row}
+        aria-current={isOpen ? 'true' : undefined}
+      >
+        {children}
+      </Link>
+    </Named>
+  );
+}
+
+/** The name of the item of a row that has neither a page nor a panel. */
 export function RowName({ children, note }: { children: ReactNode; note?: ReactNode }) {
   return (
     <Named name={children} note={note}>

@@ -4,6 +4,7 @@ import { Button, Code, Group, Stack, Text, Textarea } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useDisclosure } from '@mantine/hooks';
 import type { Attributes, Schemas } from '../api/types';
+import { checksOf } from './checks';
 import { Confirm } from './Confirm';
 import { showDone } from './feedback';
 import { FormDialog } from './Form';
@@ -84,7 +85,11 @@ export function SshKeys(props: Props) {
 }
 
 function EnterKeys({ save, touched, onClose }: Pick<Props, 'save' | 'touched'> & { onClose: () => void }) {
-  const form = useForm({ initialValues: { ssh_public_key: '', ssh_private_key: '' } });
+  const form = useForm({
+    initialValues: { ssh_public_key: '', ssh_private_key: '' },
+    validate: checksOf('AttributesPatch'),
+    validateInputOnChange: true,
+  });
   return (
     <FormDialog
       title={t`Enter SSH keys`}

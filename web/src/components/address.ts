@@ -2,7 +2,7 @@ import { createContext, use, useCallback, useMemo } from 'react';
 import { type Params, useParams, useSearchParams } from 'react-router';
 
 /** The parameter with the item that the panel beside a list shows. */
-const PANEL = 'panel';
+export const PANEL = 'panel';
 /** The prefix of the parameters that belong to the content of the panel. */
 const PANEL_PREFIX = 'p.';
 const TAB = 'tab';
@@ -62,8 +62,10 @@ export function useAddress(): Address {
 }
 
 export interface Panel {
-  /** The path of the page of the item in the panel; null = the panel is closed. */
+  /** The path of the page in the panel; null = the panel shows no page. */
   path: string | null;
+  /** The row in the panel, if its item has no page: its key, or `table:key` in a second table of a page. */
+  row: string | null;
   open: (address: Pick<Location, 'pathname' | 'search'>) => void;
   close: () => void;
 }
@@ -71,7 +73,7 @@ export interface Panel {
 /** The panel beside the list of this page. */
 export function usePanel(): Panel {
   const [params, setParams] = useSearchParams();
-  const path = params.get(PANEL);
+  const shown = params.get(PANEL);
   const open = useCallback(
     (next: Pick<Location, 'pathname' | 'search'>) => {
       const now = new URLSearchParams(location.search);
@@ -83,7 +85,8 @@ export function usePanel(): Panel {
     [setParams],
   );
   const close = useCallback(() => setParams(withoutPanel(location.search), { replace: true }), [setParams]);
-  return { path: path?.startsWith('/') ? path : null, open, close };
+  const isPath = shown?.startsWith('/');
+  return { path: isPath ? shown : null, row: isPath || shown === '' ? null : shown, open, close };
 }
 
 /** An address with changed parameters. The address of the browser may be newer than that of the router. */

@@ -12,16 +12,20 @@ export type ObjectKind = Hit['kind'] | ObjectRef['kind'];
 const PAGES: Record<ObjectKind, { to: (id: string) => string; needs: string }> = {
   agent: { to: (id) => `/admin/infrastructure/agents/${id}`, needs: 'agents_view' },
   agents: { to: () => '/admin/infrastructure/agents', needs: 'agents_view' },
-  api_key: { to: (id) => `/admin/api-keys?q=${id}`, needs: 'devapi_view' },
+  api_key: { to: (id) => `/admin/api-keys?panel=${id}`, needs: 'devapi_view' },
+  directory: { to: (id) => `/admin/directories?panel=${id}`, needs: 'settings_view' },
+  filter_policy: { to: (id) => `/admin/web-filter?panel=${id}`, needs: 'webfilters_view' },
   group: { to: (id) => `/admin/groups/${id}`, needs: 'groups_view' },
   group_setting: { to: (id) => `/admin/groups/${ALL_USERS}?tab=settings&q=${id}`, needs: 'groups_view' },
   image: { to: (id) => `/admin/workspaces/${id}`, needs: 'images_view' },
   launches: { to: () => '/admin/diagnostics/launches?outcome=failed', needs: 'sessions_view' },
   log_code: { to: (id) => `/admin/diagnostics/logs?level=DEBUG&code=${id}`, needs: 'system_view' },
+  machine_pool: { to: (id) => `/admin/infrastructure/machines?panel=${id}`, needs: 'machines_view' },
   manager: { to: (id) => `/admin/infrastructure/managers/${id}`, needs: 'managers_view' },
   managers: { to: () => '/admin/infrastructure/managers', needs: 'managers_view' },
   scim_client: { to: () => '/admin/provisioning', needs: 'settings_view' },
-  service_account: { to: () => '/admin/service-accounts', needs: 'devapi_view' },
+  secret: { to: (id) => `/admin/secrets?panel=${id}`, needs: 'secrets_view' },
+  service_account: { to: (id) => `/admin/service-accounts?panel=${id}`, needs: 'devapi_view' },
   session: { to: (id) => `/admin/sessions/${id}`, needs: 'sessions_view' },
   setting: { to: (id) => `/admin/settings#${id}`, needs: 'settings_view' },
   staging_config: { to: (id) => `/admin/staging/${id}`, needs: 'staging_view' },
@@ -40,5 +44,6 @@ export function addressOf({ kind, id }: { kind: ObjectKind; id: string }, me: Me
 /** The address at which an action helps: the page of the object, or its form. */
 export function helpAddress({ object, operation }: Attention['help'], me: Me | null | undefined): string | null {
   const to = addressOf(object, me);
-  return to && (operation === 'edit' || operation === 'create') ? `${to}?${operation}=1` : to;
+  if (operation === 'edit') return to && `${to}?do=edit`;
+  return to && operation === 'create' ? `${to}?create=1` : to;
 }

@@ -159,6 +159,13 @@ export function shownColumns<Row>(columns: Column<Row>[], chosen: string[] | nul
   });
 }
 
+/** The columns without the last `count` of those that are shown only in a table with enough space. */
+export function withoutLast<Row>(columns: Column<Row>[], count: number): Column<Row>[] {
+  const more = columns.filter((column, index) => rankOf(column, index) === 'more');
+  const dropped = new Set(count > 0 ? more.slice(-count) : []);
+  return columns.filter((column) => !dropped.has(column));
+}
+
 /** The keys of the shown columns that the user can hide. */
 export function shownKeys<Row>(columns: Column<Row>[], chosen: string[] | null): string[] {
   const hideable = new Set(columns.filter(canHide));

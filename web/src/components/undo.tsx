@@ -62,21 +62,34 @@ function offerUndo(message: string, restore: () => Promise<unknown>, color = 'ac
 }
 
 /**
- * A function that switches something on or off. Its notice is `done` with the warnings of the server, and the button
- * Undo, which switches back and reads the lists in `touched` again.
+ * A function that runs a change. Its notice is `done` with the warnings of the server, and the button Undo, which calls
+ * `reverse` and reads the lists in `touched` again.
  */
+export function useUndoable(
+  touched: string[],
+): (run: () => Promise<unknown>, reverse: () => Promise<unknown>, done: string) => Promise<void> {
+  const queries = useQueryClient();
+  return async (run, reverse, done) => {
+    const warnings = warningsOf(await run());
+    const undo = async () => {
+      await reverse();
+      await Promise.all(touched.map((key) => queries.invalidateQueries({ queryKey: [key] })));
+    };
+    offerUndo([done, ...warnings].join(' '), undo, warnings.length > 0 ? 'warning' : 'accent');
+  };
+}
+
+/** A function that switches something on or off, and offers to switch it back; see `useUndoable`. */
 export function useUndoableSwitch(
   set: (isOn: boolean) => Promise<unknown>,
   touched: string[],
   done: (isOn: boolean) => string,
 ): (isOn: boolean) => Promise<void> {
-  const queries = useQueryClient();
-  return async (isOn) => {
-    const warnings = warningsOf(await set(isOn));
-    const undo = async () => {
-      await set(!isOn);
-      await Promise.all(touched.map((key) => queries.invalidateQueries({ queryKey: [key] })));
-    };
-    offerUndo([done(isOn), ...warnings].join(' '), undo, warnings.length > 0 ? 'warning' : 'accent');
-  };
+  const change = useUndoable(touched);
+  return (isOn) =>
+    change(
+      () => set(isOn),
+      () => set(!isOn),
+      done(isOn),
+    );
 }

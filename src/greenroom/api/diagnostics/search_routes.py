@@ -38,8 +38,8 @@ SearchText = Annotated[Text, Query(max_length=200, description="words that a hit
 async def search(
     db: Db, caller: Annotated[Caller, requires_one_of(*VIEW_CODES, scope=LISTED)], q: SearchText = ""
 ) -> list[HitView]:
-    """Find users, sessions, pools, workspaces, Agents, Managers, zones, groups, service accounts, webhooks, settings
-    and codes of the log.
+    """Find users, sessions, pools, workspaces, Agents, Managers, zones, groups, service accounts, API keys, secrets,
+    machine pools, web filter policies, directories, webhooks, settings and codes of the log.
 
     The best hits come first; there are at most 30. The answer has only what the caller may see.
     """

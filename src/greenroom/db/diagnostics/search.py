@@ -17,6 +17,9 @@ _NOUNS: Final[Mapping[SearchKind, LiteralString]] = {
     "image": "workspace",
     "staging_config": "pool",
     "service_account": "service account",
+    "api_key": "api key",
+    "machine_pool": "machine pool",
+    "filter_policy": "web filter policy",
 }
 """The nouns of kinds with another name. The noun of a kind finds its objects."""
 
@@ -100,6 +103,30 @@ _SOURCES: Final[Mapping[SearchKind, _Source]] = {
         "SELECT a.user_id::text AS id, u.username AS title, a.description AS note,"
         " lower(u.username || ' ' || a.description) AS texts FROM service_accounts a JOIN users u USING (user_id)"
         " WHERE true"
+    ),
+    "api_key": _Source(
+        "SELECT k.key_id AS id, coalesce(nullif(k.name, ''), k.key_id) AS title, coalesce(u.username, '') AS note,"
+        " lower(concat_ws(' ', k.name, k.key_id, u.username)) AS texts"
+        " FROM api_keys k LEFT JOIN users u ON u.user_id = k.created_by WHERE true"
+    ),
+    "secret": _Source(
+        "SELECT s.secret_id::text AS id, s.name AS title, concat_ws(' · ', u.username, array_to_string(s.hosts, ', '))"
+        "  AS note, lower(concat_ws(' ', s.name, s.description, array_to_string(s.hosts, ' '), u.username)) AS texts"
+        " FROM secrets s LEFT JOIN users u ON u.user_id = s.owner_id WHERE true"
+    ),
+    "machine_pool": _Source(
+        "SELECT p.machine_pool_id::text AS id, p.name AS title, p.provider || ' · ' || z.zone_name AS note,"
+        " lower(concat_ws(' ', p.name, p.provider, z.zone_name)) AS texts"
+        " FROM machine_pools p JOIN zones z USING (zone_id) WHERE p.deleted IS NULL"
+    ),
+    "filter_policy": _Source(
+        "SELECT f.filter_policy_id::text AS id, f.name AS title, f.description AS note,"
+        " lower(f.name || ' ' || f.description) AS texts FROM filter_policies f WHERE NOT f.of_leases"
+    ),
+    "directory": _Source(
+        "SELECT d.directory_id::text AS id, d.title AS title, array_to_string(d.servers, ', ') AS note,"
+        " lower(concat_ws(' ', d.title, d.name, array_to_string(d.servers, ' '))) AS texts"
+        " FROM directories d WHERE true"
     ),
     "webhook": _Source(
         "SELECT w.webhook_id::text AS id, w.name AS title, w.url AS note, lower(w.name || ' ' || w.url) AS texts"

@@ -26,6 +26,7 @@ import {
   type Entry,
   type EntryGroup,
   groupsOf,
+  literallyAskedFor,
   matching,
   pagesFor,
   shownFor,
@@ -47,9 +48,16 @@ export function Palette({ me, onClose }: Props) {
   const wanted = askedFor(text);
   const [asked] = useDebouncedValue(wanted, TYPING_MS);
   const hits = useQuery(searchQuery(asked));
+  const literal = literallyAskedFor(text);
+  const [literallyAsked] = useDebouncedValue(literal, TYPING_MS);
+  const named = useQuery(searchQuery(literallyAsked));
   const userId = me.user.user_id;
   const own = useMemo(() => ownEntries(me, userId), [me, userId]);
-  const found = useMemo(() => (hits.data ?? []).flatMap((hit) => entriesOfHit(hit, me)), [hits.data, me]);
+  const namedHits = literal !== '' && literal === literallyAsked && !named.isPlaceholderData ? named.data : undefined;
+  const found = useMemo(
+    () => [...(hits.data ?? []), ...(namedHits ?? [])].flatMap((hit) => entriesOfHit(hit, me)),
+    [hits.data, namedHits, me],
+  );
   const isEarlier = wanted !== asked || hits.isPlaceholderData;
   const entries = useMemo(() => {
     // The hits of an earlier text stay only if they fit, because Enter opens the first entry at any time.

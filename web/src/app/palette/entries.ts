@@ -33,11 +33,16 @@ export interface Entry {
 /** The nouns of kinds of hits. */
 const NOUNS: Record<Hit['kind'], string> = {
   agent: t`Agent`,
+  api_key: t`API key`,
+  directory: t`Directory`,
+  filter_policy: t`Web filter policy`,
   group: t`Group`,
   group_setting: t`Group setting`,
   image: t`Workspace`,
   log_code: t`Log code`,
+  machine_pool: t`Machine pool`,
   manager: t`Manager`,
+  secret: t`Secret`,
   service_account: t`Service account`,
   session: t`Session`,
   setting: t`Setting`,
@@ -69,11 +74,16 @@ export function creationsFor(places: Listed[], me: Me | null | undefined): Entry
 /** The headings of the objects that were found. */
 const HEADINGS: Record<Hit['kind'], string> = {
   agent: t`Agents`,
+  api_key: t`API keys`,
+  directory: t`Directories`,
+  filter_policy: t`Web filter policies`,
   group: t`Groups`,
   group_setting: t`Group settings`,
   image: t`Workspaces`,
   log_code: t`Log codes`,
+  machine_pool: t`Machine pools`,
   manager: t`Managers`,
+  secret: t`Secrets`,
   service_account: t`Service accounts`,
   session: t`Sessions`,
   setting: t`Settings`,
@@ -85,10 +95,8 @@ const HEADINGS: Record<Hit['kind'], string> = {
 
 /** The entries for a hit: its page, and the actions on it that the user may do. */
 export function entriesOfHit(hit: Hit, me: Me | null | undefined): Entry[] {
-  const address = addressOf(hit, me);
-  if (address === null) return [];
-  // A kind without pages leads to its list, with the object as the filter.
-  const to = hit.kind === 'service_account' ? `${address}?q=${quoted(hit.title)}` : address;
+  const to = addressOf(hit, me);
+  if (to === null) return [];
   const isSetting = hit.kind === 'setting' || hit.kind === 'group_setting';
   const note = [NOUNS[hit.kind], isSetting ? hit.id : noteOf(hit)].filter(Boolean).join(' · ');
   const title = isSetting ? serverText(hit.title) : hit.title;
@@ -190,26 +198,41 @@ function verbsOf(text: string): Verb[] {
   return ALL_VERBS.filter((verb) => words.includes(verb) || words.includes(VERBS[verb].word));
 }
 
+/** The words beside the verbs of a text. */
+function wordsBeside(verbs: Verb[], text: string): string[] {
+  const dropped = new Set<string>([...verbs, ...verbs.map((verb) => VERBS[verb].word), ...FILLERS]);
+  return wordsOf(text.replaceAll('?', ' ')).filter((word) => !dropped.has(word));
+}
+
 /** The text with which the server searches: without verbs. A verb alone is about a kind of objects. */
 export function askedFor(text: string): string {
   const verbs = verbsOf(text);
   if (verbs.length === 0) return wordsOf(text).join(' ');
-  const dropped = new Set<string>([...verbs, ...verbs.map((verb) => VERBS[verb].word), ...FILLERS]);
-  const others = wordsOf(text.replaceAll('?', ' ')).filter((word) => !dropped.has(word));
+  const others = wordsBeside(verbs, text);
   if (others.length > 0) return others.join(' ');
   const [verb] = verbs;
   return verb ? VERBS[verb].noun : '';
 }
 
+/** A text with a verb, with which the server also searches, because names can contain the verb; empty = it has no verb. */
+export function literallyAskedFor(text: string): string {
+  return verbsOf(text).length > 0 ? wordsOf(text).join(' ') : '';
+}
+
 /** The maximum number of actions that a text without a verb shows. */
 const MAX_ACTIONS = 3;
 
-/** With verbs in the text, only the actions that have them; otherwise the objects, with their actions if they are few. */
+/**
+ * With verbs in the text, the actions that have them, and the objects; a verb alone only shows objects with this word.
+ * Without verbs, the objects, with their actions if they are few.
+ */
 function withVerbs(found: Entry[], text: string): Entry[] {
   const verbs = verbsOf(text);
   const actions = found.filter(({ section }) => section === 'Actions');
-  if (verbs.length > 0) return actions.filter((entry) => verbs.every((verb) => entry.verbs?.includes(verb)));
-  return actions.length > MAX_ACTIONS ? found.filter(({ section }) => section !== 'Actions') : found;
+  const objects = found.filter(({ section }) => section !== 'Actions');
+  if (verbs.length === 0) return actions.length > MAX_ACTIONS ? objects : found;
+  const wanted = actions.filter((entry) => verbs.every((verb) => entry.verbs?.includes(verb)));
+  return [...wanted, ...(wordsBeside(verbs, text).length > 0 ? objects : matching(objects, text))];
 }
 
 const MAX_PAGES = 6;

@@ -4,12 +4,13 @@ import { Button, Skeleton, Stack, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
-import { Link, useSearchParams } from 'react-router';
+import { Link } from 'react-router';
 import { changeOwnAttributes, endOwnLogin, generateOwnSshKey } from '../../api/actions';
 import { useAllowed, useMe } from '../../api/auth';
 import { homesQuery, launcherQuery, ownAttributesQuery, ownLoginsQuery } from '../../api/queries';
 import { ownFactorsQuery } from '../../api/secondFactors';
 import { PasswordForm } from '../../app/PasswordForm';
+import { useAskedAction } from '../../components/askedAction';
 import { AttributesForm } from '../../components/AttributesForm';
 import { StaleBanner } from '../../components/feedback';
 import { HomesTable } from '../../components/HomesTable';
@@ -34,8 +35,8 @@ export function Account() {
   const isLoading = [attributes, images, homes, logIns, factors].some(({ isPending }) => isPending);
   const allowed = useAllowed();
   const hasProviders = useHasProviders();
-  const [params] = useSearchParams();
-  const [changing, { open, close }] = useDisclosure(params.has('password'));
+  const [changing, { open, close }] = useDisclosure(false);
+  useAskedAction((action) => action === 'password' && open());
   const header = <PageHeader title={t`My account`}>{me?.user.username}</PageHeader>;
   if (isLoading)
     return (

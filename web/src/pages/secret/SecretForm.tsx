@@ -2,10 +2,11 @@ import { t } from '@lingui/core/macro';
 import { PasswordInput, SimpleGrid, TagsInput, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { example } from '../../components/example';
-import { changeSecret, createSecret, type Secret } from '../../api/secrets';
+import { changeSecret, createSecret, type Secret, secretsQuery } from '../../api/secrets';
 import { checksOf } from '../../components/checks';
 import { FormDialog } from '../../components/Form';
 import { changed } from '../../components/saving';
+import { useFreshItem } from '../../components/useFreshItem';
 
 interface Props {
   /** Null = a new secret. */
@@ -17,15 +18,9 @@ interface Props {
 export function SecretForm({ secret, onClose }: Props) {
   const name = secret?.name;
   const placeholder = '{secret}';
+  const readAgain = useFreshItem(secretsQuery, (each) => each.secret_id === secret?.secret_id);
   const form = useForm({
-    initialValues: {
-      name: secret?.name ?? '',
-      value: '',
-      hosts: secret?.hosts ?? [],
-      header: secret?.header ?? 'Authorization',
-      template: secret?.template ?? 'Bearer {secret}',
-      description: secret?.description ?? '',
-    },
+    initialValues: fieldsOf(secret),
     validate: {
       ...checksOf('SecretCreate'),
       hosts: (hosts) => (hosts.length > 0 ? null : t`Enter at least one host`),
@@ -43,6 +38,7 @@ export function SecretForm({ secret, onClose }: Props) {
         secret ? changeSecret(secret.secret_id, changed(before, values)) : createSecret(values)
       }
       touched={['secrets']}
+      undo={name !== undefined ? { saved: t`${name} was saved.`, read: readAgain, valuesOf: fieldsOf } : undefined}
       onClose={onClose}
     >
       <TextInput
@@ -92,4 +88,15 @@ export function SecretForm({ secret, onClose }: Props) {
       <TextInput label={t`Description`} {...form.getInputProps('description')} />
     </FormDialog>
   );
+}
+
+function fieldsOf(secret: Secret | null) {
+  return {
+    name: secret?.name ?? '',
+    value: '',
+    hosts: secret?.hosts ?? [],
+    header: secret?.header ?? 'Authorization',
+    template: secret?.template ?? 'Bearer {secret}',
+    description: secret?.description ?? '',
+  };
 }

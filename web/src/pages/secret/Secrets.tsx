@@ -9,7 +9,7 @@ import { timeColumn } from '../../components/columns';
 import { FirstOf } from '../../components/FirstOf';
 import { ResourcePage } from '../../components/ResourcePage';
 import { RemoveAction } from '../../components/RowAction';
-import { RowName } from '../../components/RowLink';
+import { RowPanelLink } from '../../components/RowLink';
 import type { Column } from '../../components/tableState';
 import { LeasesWith } from './LeasesWith';
 import { SecretForm } from './SecretForm';
@@ -27,7 +27,11 @@ export function Secrets() {
       key: 'name',
       title: t`Name`,
       value: (row) => row.name,
-      render: (row) => <RowName note={row.description}>{row.name}</RowName>,
+      render: (row) => (
+        <RowPanelLink row={row.secret_id} note={row.description}>
+          {row.name}
+        </RowPanelLink>
+      ),
     },
     {
       key: 'hosts',
@@ -76,6 +80,7 @@ export function Secrets() {
       query={useQuery(secretsQuery)}
       columns={columns}
       rowKey={(secret) => secret.secret_id}
+      panelTitle={({ name }) => name}
       sort="name"
       minWidth={900}
       empty={t`No secrets yet`}

@@ -7,6 +7,7 @@ import { example } from '../../../components/example';
 import { createCatalogue, deleteCatalogue, readCatalogue } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import type { Catalogue } from '../../../api/types';
+import { checksOf } from '../../../components/checks';
 import { actionsColumn, timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import { EmptyState, showDone } from '../../../components/feedback';
@@ -118,7 +119,11 @@ function Remove({ source: { catalogue_id, name } }: { source: Catalogue }) {
 
 /** Add the list of another registry. */
 export function CatalogueForm({ onClose }: { onClose: () => void }) {
-  const form = useForm({ initialValues: { name: '', list_url: '' } });
+  const form = useForm({
+    initialValues: { name: '', list_url: '' },
+    validate: checksOf('CatalogueCreate'),
+    validateInputOnChange: true,
+  });
   return (
     <FormDialog
       title={t`Add Catalogue`}

@@ -1,5 +1,4 @@
 import { t } from '@lingui/core/macro';
-import { Plural, Trans } from '@lingui/react/macro';
 import { Card, Skeleton } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useAllowed } from '../../../api/auth';
@@ -11,6 +10,7 @@ import { Assignments } from '../../../components/Assignments';
 import { Confirm } from '../../../components/Confirm';
 import { DetailsPage } from '../../../components/DetailsPage';
 import { StaleBanner } from '../../../components/feedback';
+import { lossOf, TOUCHED } from './bulkGroups';
 import { GroupForm } from './GroupForm';
 import { GroupPermissions } from './GroupPermissions';
 import { GroupRoles } from './GroupRoles';
@@ -117,25 +117,17 @@ function NotYet({ error }: { error: Error | null }) {
 }
 
 function DeleteGroup({ group }: { group: Group }) {
-  const { name, num_users } = group;
-  const workspaces = group.images.length;
-  const permissions = group.permissions.length;
-  const settings = Object.keys(group.settings).length;
+  const { name } = group;
   return (
     <Confirm
       title={t`Delete group ${name}?`}
       action={t`Delete`}
       onConfirm={() => deleteGroup(group.group_id)}
       to={LIST.to}
-      touched={['groups', 'users']}
+      touched={TOUCHED}
       trigger={t`Delete Group`}
     >
-      <Trans>
-        <Plural value={num_users} one="# user loses" other="# users lose" />{' '}
-        <Plural value={workspaces} one="# workspace" other="# workspaces" />,{' '}
-        <Plural value={permissions} one="# permission" other="# permissions" /> and{' '}
-        <Plural value={settings} one="# setting" other="# settings" /> of this group.
-      </Trans>
+      {lossOf(group)}
     </Confirm>
   );
 }

@@ -1,6 +1,6 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Card, Checkbox, Switch, Text, TextInput } from '@mantine/core';
+import { Card, Checkbox, Stack, Switch, Text, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQueryClient } from '@tanstack/react-query';
 import { IconSearch } from '@tabler/icons-react';
@@ -18,22 +18,12 @@ export function GroupPermissions({ group, disabled }: { group: Group; disabled: 
   const queries = useQueryClient();
   const form = useForm({ initialValues: { permissions: group.permissions } });
   const known = useKnownPermissions();
+  const [search, setSearch] = useState('');
+  const [isOnlyGranted, setOnlyGranted] = useState(false);
   const { name } = group;
   return (
     <Card withBorder className="surface" p="lg" maw={760}>
-      <FormFrame
-        form={form}
-        save={(values) => changeGroup(group.group_id, values)}
-        touched={['groups', 'me']}
-        page={{
-          saved: t`The permissions were saved.`,
-          read: () => queries.query({ ...groupQuery(group.group_id), staleTime: 0 }),
-          valuesOf: ({ permissions }) => ({ permissions }),
-          texts: { permissions: (codes) => titlesText(codes, known) || t`none` },
-        }}
-        repeatable
-        readOnly={disabled}
-      >
+      <Stack>
         <Text size="sm" className="dimmed">
           <Trans>
             Members of {name} have these permissions, and those of their other groups and roles. You can only grant
@@ -41,12 +31,44 @@ export function GroupPermissions({ group, disabled }: { group: Group; disabled: 
             Settings.
           </Trans>
         </Text>
-        <Permissions
-          value={form.values.permissions}
-          saved={group.permissions}
-          onChange={(permissions) => form.setFieldValue('permissions', permissions)}
-        />
-      </FormFrame>
+        {/* Outside of the form, so that users who may not change the group can search too. */}
+        <div className={styles.tools}>
+          <TextInput
+            className={styles.search}
+            aria-label={t`Search permissions`}
+            placeholder={t`Search permissions`}
+            leftSection={<IconSearch size={16} aria-hidden />}
+            value={search}
+            onChange={(event) => setSearch(event.currentTarget.value)}
+          />
+          <Switch
+            label={t`Granted only`}
+            checked={isOnlyGranted}
+            onChange={(event) => setOnlyGranted(event.currentTarget.checked)}
+          />
+        </div>
+        <FormFrame
+          form={form}
+          save={(values) => changeGroup(group.group_id, values)}
+          touched={['groups', 'me']}
+          page={{
+            saved: t`The permissions were saved.`,
+            read: () => queries.query({ ...groupQuery(group.group_id), staleTime: 0 }),
+            valuesOf: ({ permissions }) => ({ permissions }),
+            texts: { permissions: (codes) => titlesText(codes, known) || t`none` },
+          }}
+          repeatable
+          readOnly={disabled}
+        >
+          <Permissions
+            value={form.values.permissions}
+            saved={group.permissions}
+            search={search}
+            isOnlyGranted={isOnlyGranted}
+            onChange={(permissions) => form.setFieldValue('permissions', permissions)}
+          />
+        </FormFrame>
+      </Stack>
     </Card>
   );
 }
@@ -54,12 +76,13 @@ export function GroupPermissions({ group, disabled }: { group: Group; disabled: 
 interface Props {
   value: string[];
   saved: string[];
+  /** The text that the shown permissions contain. */
+  search: string;
+  isOnlyGranted: boolean;
   onChange: (codes: string[]) => void;
 }
 
-function Permissions({ value, saved, onChange }: Props) {
-  const [search, setSearch] = useState('');
-  const [isOnlyGranted, setOnlyGranted] = useState(false);
+function Permissions({ value, saved, search, isOnlyGranted, onChange }: Props) {
   const grantable = useGrantable(saved);
   const granted = new Set(value);
   const shown = grantable.filter(
@@ -72,21 +95,6 @@ function Permissions({ value, saved, onChange }: Props) {
   };
   return (
     <div role="group" aria-label={t`Permissions`} data-path="permissions">
-      <div className={styles.tools}>
-        <TextInput
-          className={styles.search}
-          aria-label={t`Search permissions`}
-          placeholder={t`Search permissions`}
-          leftSection={<IconSearch size={16} aria-hidden />}
-          value={search}
-          onChange={(event) => setSearch(event.currentTarget.value)}
-        />
-        <Switch
-          label={t`Granted only`}
-          checked={isOnlyGranted}
-          onChange={(event) => setOnlyGranted(event.currentTarget.checked)}
-        />
-      </div>
       {byArea(shown).map(([area, permissions]) => (
         <section key={area} className={styles.area} aria-label={area}>
           <h2 className={styles.heading}>{area}</h2>

@@ -11,6 +11,7 @@ import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
 import { RowButton } from '../../../components/RowButton';
 import { RowLink } from '../../../components/RowLink';
+import { useBulkGroups } from './bulkGroups';
 import { CreateGroup } from './GroupForm';
 import { PermissionTitles } from '../PermissionsField';
 
@@ -38,6 +39,7 @@ export function Groups() {
       columns={COLUMNS}
       rowKey={(group) => group.group_id}
       sort="priority"
+      bulk={useBulkGroups()}
       empty={t`No groups`}
       form={(_, close) => <CreateGroup onClose={close} />}
       actions={({ group_id, name }) => (

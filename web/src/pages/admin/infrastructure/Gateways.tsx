@@ -7,13 +7,19 @@ import type { Gateway } from '../../../api/types';
 import { timeColumn } from '../../../components/columns';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RemoveAction } from '../../../components/RowAction';
+import { RowPanelLink } from '../../../components/RowLink';
 import type { Column } from '../../../components/tableState';
 import { ShortId } from '../../../components/ShortId';
 import { AddButton } from './AddButton';
 import { JoinTokens } from './JoinTokens';
 
 const COLUMNS: Column<Gateway>[] = [
-  { key: 'gateway', title: t`Gateway`, value: (row) => row.hostname },
+  {
+    key: 'gateway',
+    title: t`Gateway`,
+    value: (row) => row.hostname,
+    render: (row) => <RowPanelLink row={row.gateway_id}>{row.hostname}</RowPanelLink>,
+  },
   {
     key: 'id',
     title: t`Gateway ID`,
@@ -34,6 +40,7 @@ export function Gateways() {
       columns={COLUMNS}
       list="gateways"
       rowKey={(gateway) => gateway.gateway_id}
+      panelTitle={({ hostname }) => hostname}
       sort="zone"
       empty={t`No gateway has joined`}
       emptyNote={t`The gateway on the host of the API is not listed. “Add Gateway” creates a join token for another gateway.`}

@@ -69,14 +69,14 @@ interface FormProps {
 }
 
 function TokenForm({ role, agent, onMade, onClose }: FormProps) {
-  const { choices: zones } = useZoneChoices();
+  const { choices: zones, only } = useZoneChoices();
   const form = useForm({
     initialValues: { zone_id: agent?.zone_id ?? '', uses: 1, hours: 1, enable_agent: false },
     validate: checksOf('JoinTokenCreate', { units: { hours: 'hours' } }),
     validateInputOnChange: true,
   });
   const mayEnable = useAllowed()('agents_modify');
-  const zoneId = form.getValues().zone_id || (zones[0]?.value ?? '');
+  const zoneId = form.getValues().zone_id || only;
   const forAgent = agent ? { agent_id: agent.agent_id } : {};
   return (
     <FormFrame
@@ -97,6 +97,7 @@ function TokenForm({ role, agent, onMade, onClose }: FormProps) {
       </Text>
       <Select
         label={t`Zone`}
+        placeholder={t`Choose a zone`}
         required
         allowDeselect={false}
         data={zones}

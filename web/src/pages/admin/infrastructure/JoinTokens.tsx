@@ -13,10 +13,19 @@ import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
 import { RowButton } from '../../../components/RowButton';
+import { RowPanelLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
 
+/** The name of the table, which is the second one of its pages. */
+const NAME = 'token';
+
 const COLUMNS: Column<JoinToken>[] = [
-  { key: 'zone', title: t`Zone`, value: (row) => row.zone_name },
+  {
+    key: 'zone',
+    title: t`Zone`,
+    value: (row) => row.zone_name,
+    render: (row) => <RowPanelLink row={`${NAME}:${row.join_token_id}`}>{row.zone_name}</RowPanelLink>,
+  },
   { key: 'for', title: t`For`, value: (row) => row.agent_hostname ?? t`new hosts` },
   { key: 'enable', title: t`Enabled at once`, value: (row) => (row.enable_agent ? t`yes` : t`no`) },
   {
@@ -54,10 +63,11 @@ export function JoinTokens({ role }: { role: JoinToken['role'] }) {
       <DataTable
         caption={t`Join tokens`}
         list="join-tokens"
-        name="token"
+        name={NAME}
         query={{ data, error: tokens.error }}
         columns={COLUMNS}
         rowKey={(row) => row.join_token_id}
+        panelTitle={titleOf}
         sort="-created"
         empty={<EmptyState icon={IconTicket} title={t`No join tokens`} />}
       />
@@ -65,10 +75,18 @@ export function JoinTokens({ role }: { role: JoinToken['role'] }) {
   );
 }
 
+function purposeOf({ agent_hostname: host, zone_name: zone }: JoinToken): string {
+  return host ?? t`zone ${zone}`;
+}
+
+function titleOf(token: JoinToken): string {
+  const purpose = purposeOf(token);
+  return t`Join token for ${purpose}`;
+}
+
 function Revoke({ token }: { token: JoinToken }) {
   if (!useAllowed()('agents_create') || token.status !== 'open') return null;
-  const { zone_name: zone } = token;
-  const purpose = token.agent_hostname ?? t`zone ${zone}`;
+  const purpose = purposeOf(token);
   return (
     <Confirm
       title={t`Revoke this join token for ${purpose}?`}

@@ -3,6 +3,7 @@ import { Fieldset, NumberInput, PasswordInput, Select, SimpleGrid, Text, Textare
 import { useForm, type UseFormReturnType } from '@mantine/form';
 import { example } from '../../../components/example';
 import { changeMachinePool, createMachinePool } from '../../../api/actions';
+import { machinePoolsQuery } from '../../../api/queries';
 import type { MachinePool } from '../../../api/types';
 import { AmountInput } from '../../../components/AmountInput';
 import { checksOf } from '../../../components/checks';
@@ -10,6 +11,7 @@ import { FormDialog } from '../../../components/Form';
 import { JsonField } from '../../../components/JsonField';
 import { jsonProblem } from '../../../components/json';
 import { changed } from '../../../components/saving';
+import { useFreshItem } from '../../../components/useFreshItem';
 import { useZoneChoices } from '../../../components/useZoneChoices';
 import { bodyOf, type Fields, fieldsOf, providersWith, textOf } from './machinePool';
 
@@ -18,6 +20,7 @@ const UNITS = { memory: 'B', standby_memory: 'B', idle_s: 's', order_deadline_s:
 /** Create Machine Pool (`pool` is null), and Edit. A new pool orders no machines until it is enabled. */
 export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; onClose: () => void }) {
   const { choices: zones, only } = useZoneChoices();
+  const readAgain = useFreshItem(machinePoolsQuery, (each) => each.machine_pool_id === pool?.machine_pool_id);
   const form = useForm<Fields>({
     initialValues: fieldsOf(pool),
     validate: { ...checksOf('MachinePoolCreate', { units: UNITS }), options: jsonProblem, other_secrets: jsonProblem },
@@ -38,6 +41,17 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
           : createMachinePool({ ...bodyOf(values), zone_id: zone })
       }
       touched={['machine-pools', 'machine-preview']}
+      undo={
+        name !== undefined
+          ? {
+              saved: t`${name} was saved.`,
+              read: readAgain,
+              valuesOf: fieldsOf,
+              titles: { texts: t`Provider` },
+              secrets: ['secrets', 'other_secrets'],
+            }
+          : undefined
+      }
       onClose={onClose}
       missing={zone ? '' : t`Choose a zone.`}
       submit={name !== undefined ? t`Save` : t`Create`}

@@ -15,6 +15,7 @@ import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { EmptyState } from '../../../components/feedback';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RemoveAction, RowAction } from '../../../components/RowAction';
+import { RowPanelLink } from '../../../components/RowLink';
 import type { Column } from '../../../components/tableState';
 import { textIn } from '../../../components/tones';
 import { MachinePoolForm } from './MachinePoolForm';
@@ -54,7 +55,12 @@ const ORDERS: Column<MachineOrder>[] = [
 ];
 
 const POOLS: Column<MachinePool>[] = [
-  { key: 'name', title: t`Pool`, value: (row) => row.name },
+  {
+    key: 'name',
+    title: t`Pool`,
+    value: (row) => row.name,
+    render: (row) => <RowPanelLink row={row.machine_pool_id}>{row.name}</RowPanelLink>,
+  },
   { key: 'zone', title: t`Zone`, value: (row) => row.zone_name },
   { key: 'provider', title: t`Provider`, value: (row) => row.provider },
   { key: 'approved', title: t`Approved by`, value: (row) => row.approved_by || t`needs approval` },
@@ -86,6 +92,7 @@ export function Machines() {
       columns={POOLS}
       list="machine-pools"
       rowKey={(pool) => pool.machine_pool_id}
+      panelTitle={({ name }) => name}
       sort="name"
       minWidth={1000}
       empty={t`No machine pool`}

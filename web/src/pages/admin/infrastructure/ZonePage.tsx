@@ -3,11 +3,12 @@ import { Trans } from '@lingui/react/macro';
 import { Anchor, Button, Card, Group } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
-import { Link, useSearchParams } from 'react-router';
+import { Link } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { agentsQuery, managersQuery, zoneQuery } from '../../../api/queries';
 import type { Zone } from '../../../api/types';
 import { useItem } from '../../../components/address';
+import { useAskedAction } from '../../../components/askedAction';
 import { DetailsPage } from '../../../components/DetailsPage';
 import { Facts } from '../../../components/Facts';
 import { ZoneForm } from './ZoneForm';
@@ -15,13 +16,13 @@ import { countsOf, proxyOf, strategyOf } from './zoneFacts';
 
 const LIST = '/admin/infrastructure/zones';
 
-/** One zone: its Managers, its Agents and its settings. The parameter `edit` of the address opens the form. */
+/** One zone: its Managers, its Agents and its settings. */
 export function ZonePage() {
   const { zoneId = '' } = useItem();
-  const [params] = useSearchParams();
   const zone = useQuery(zoneQuery(zoneId));
   const mayEdit = useAllowed()('zones_modify');
-  const [editing, setEditing] = useState(mayEdit && params.has('edit'));
+  const [editing, setEditing] = useState(false);
+  useAskedAction((action) => action === 'edit' && mayEdit && setEditing(true));
   return (
     <>
       <DetailsPage

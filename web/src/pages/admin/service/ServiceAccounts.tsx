@@ -1,6 +1,5 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useAllowed } from '../../../api/auth';
 import { serviceAccountsQuery } from '../../../api/queries';
@@ -9,6 +8,7 @@ import { enabledColumn, timeColumn } from '../../../components/columns';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RemoveAction } from '../../../components/RowAction';
+import { RowPanelLink } from '../../../components/RowLink';
 import type { Column } from '../../../components/tableState';
 import { ServiceAccountForm } from './ServiceAccountForm';
 
@@ -21,12 +21,9 @@ export function ServiceAccounts() {
       title: t`Name`,
       value: (row) => `${row.name} ${row.description}`,
       render: (row) => (
-        <>
+        <RowPanelLink row={row.service_account_id} note={row.description}>
           {row.name}
-          <Text size="xs" c="dimmed" lineClamp={2}>
-            {row.description}
-          </Text>
-        </>
+        </RowPanelLink>
       ),
     },
     enabledColumn((row) => {
@@ -56,6 +53,7 @@ export function ServiceAccounts() {
       columns={columns}
       list="service-accounts"
       rowKey={(account) => account.service_account_id}
+      panelTitle={({ name }) => name}
       sort="name"
       minWidth={1000}
       empty={t`No service accounts`}

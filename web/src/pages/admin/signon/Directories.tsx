@@ -15,6 +15,7 @@ import { enabledColumn, numberColumn } from '../../../components/columns';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RemoveAction, RowAction } from '../../../components/RowAction';
+import { RowPanelLink } from '../../../components/RowLink';
 import type { Column } from '../../../components/tableState';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { DirectoryForm } from './DirectoryForm';
@@ -27,12 +28,9 @@ const COLUMNS: Column<Directory>[] = [
     title: t`Directory`,
     value: (row) => `${row.title} ${row.servers.join(' ')}`,
     render: (row) => (
-      <Box maw={300} className="anywhere">
+      <RowPanelLink row={row.directory_id} note={row.servers.join(', ')}>
         {row.title}
-        <Box c="dimmed" fz="xs">
-          {row.servers.join(', ')}
-        </Box>
-      </Box>
+      </RowPanelLink>
     ),
   },
   numberColumn('users', t`Users`, (row) => row.num_users),
@@ -69,6 +67,7 @@ export function Directories() {
       query={useQuery(directoriesQuery)}
       columns={COLUMNS}
       rowKey={(directory) => directory.directory_id}
+      panelTitle={({ title }) => title}
       sort="title"
       minWidth={1000}
       empty={t`No directories yet`}

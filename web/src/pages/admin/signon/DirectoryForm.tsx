@@ -3,14 +3,16 @@ import { PasswordInput, SegmentedControl, TagsInput, Textarea, TextInput } from 
 import { useForm, type UseFormReturnType } from '@mantine/form';
 import { useState } from 'react';
 import { example } from '../../../components/example';
-import { changeDirectory, createDirectory, type Directory } from '../../../api/directories';
+import { changeDirectory, createDirectory, directoriesQuery, type Directory } from '../../../api/directories';
 import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 import { Columns, Section } from '../../../components/Section';
+import { useFreshItem } from '../../../components/useFreshItem';
 import { ChoiceField, CreateUsersField, NameFields, RuleRequiredField, SecondsField } from './CommonFields';
 import { type DirectoryValues, KINDS, sent, valuesOf } from './directories';
 import { AttributeFields, RulesField } from './RulesField';
+import { TITLES_OF_GROUPS } from './steps';
 
 interface Props {
   /** Null = a new directory. */
@@ -21,6 +23,7 @@ interface Props {
 /** Add a directory, or change it. An empty password keeps the stored one. */
 export function DirectoryForm({ directory, onClose }: Props) {
   const title = directory?.title;
+  const readAgain = useFreshItem(directoriesQuery, (each) => each.directory_id === directory?.directory_id);
   const form = useForm({
     initialValues: valuesOf(directory),
     validate: checksOf('DirectoryCreate', { units: { sync_s: 's', grace_s: 's' } }),
@@ -39,6 +42,11 @@ export function DirectoryForm({ directory, onClose }: Props) {
           : createDirectory(sent(values))
       }
       touched={['directories']}
+      undo={
+        title !== undefined
+          ? { saved: t`${title} was saved.`, read: readAgain, valuesOf, titles: TITLES_OF_GROUPS }
+          : undefined
+      }
       onClose={onClose}
     >
       <ServerFields form={form} directory={directory} />

@@ -1,13 +1,14 @@
 import { t } from '@lingui/core/macro';
 import { useForm } from '@mantine/form';
-import { changeProvider, createProvider, type Provider } from '../../../api/signOn';
+import { changeProvider, createProvider, type Provider, providersQuery } from '../../../api/signOn';
 import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
+import { useFreshItem } from '../../../components/useFreshItem';
 import { ChoiceField, CreateUsersField, NameFields, RuleRequiredField } from './CommonFields';
 import { CheckFields, OidcFields, SamlFields } from './ProtocolFields';
 import { AttributeFields, RulePreview, RulesField } from './RulesField';
-import { OIDC_CLAIMS, type ProviderValues, sentAttributes, sentRules, valuesOf } from './steps';
+import { OIDC_CLAIMS, type ProviderValues, sentAttributes, sentRules, TITLES_OF_GROUPS, valuesOf } from './steps';
 
 interface Props {
   /** Null = a new provider. */
@@ -22,6 +23,7 @@ function sent(values: ProviderValues) {
 /** Add a provider, or change it. An empty client secret keeps the stored one. */
 export function ProviderForm({ provider, onClose }: Props) {
   const title = provider?.title;
+  const readAgain = useFreshItem(providersQuery, (each) => each.provider_id === provider?.provider_id);
   const form = useForm({
     initialValues: valuesOf(provider),
     validate: checksOf('ProviderCreate', { units: { check_s: 's', check_grace_s: 's' } }),
@@ -40,6 +42,11 @@ export function ProviderForm({ provider, onClose }: Props) {
         return createProvider({ ...sent(values), client_secret: values.client_secret || null });
       }}
       touched={['sign-on-providers', 'sign-on']}
+      undo={
+        title !== undefined
+          ? { saved: t`${title} was saved.`, read: readAgain, valuesOf, titles: TITLES_OF_GROUPS }
+          : undefined
+      }
       onClose={onClose}
     >
       <NameFields

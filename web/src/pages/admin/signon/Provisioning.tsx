@@ -18,6 +18,7 @@ import { FormDialog } from '../../../components/Form';
 import { OVERLAPS } from '../../../components/overlaps';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RemoveAction, RowAction } from '../../../components/RowAction';
+import { RowPanelLink } from '../../../components/RowLink';
 import { SecretDialog } from '../../../components/SecretDialog';
 import type { Column } from '../../../components/tableState';
 import { TimeAgo } from '../../../components/TimeAgo';
@@ -28,9 +29,9 @@ const COLUMNS: Column<ScimClient>[] = [
     key: 'name',
     title: t`SCIM Client`,
     value: (row) => `${row.name} ${row.owner ?? ''}`,
-    render: ({ name, owner, old_until }) => (
+    render: ({ client_id, name, owner, old_until }) => (
       <Box maw={340} className="anywhere">
-        {name}
+        <RowPanelLink row={client_id}>{name}</RowPanelLink>
         {owner && (
           <Box c="dimmed" fz="xs">
             <Trans>created by {owner}</Trans>
@@ -87,6 +88,7 @@ export function Provisioning() {
       query={clients}
       columns={COLUMNS}
       rowKey={(row) => row.client_id}
+      panelTitle={({ name }) => name}
       sort="name"
       minWidth={900}
       empty={t`No SCIM clients yet`}

@@ -3,12 +3,13 @@ import { Select, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
 import { example } from '../../../components/example';
-import { changeScimClient, createScimClient, type ScimClient } from '../../../api/provisioning';
+import { changeScimClient, createScimClient, type ScimClient, scimClientsQuery } from '../../../api/provisioning';
 import { providersQuery } from '../../../api/signOn';
 import type { Schemas } from '../../../api/types';
 import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
+import { useFreshItem } from '../../../components/useFreshItem';
 
 interface Props {
   /** Null = a new client. */
@@ -21,13 +22,9 @@ interface Props {
 export function ScimClientForm({ client, onCreated, onClose }: Props) {
   const name = client?.name;
   const providers = useQuery(providersQuery);
+  const readAgain = useFreshItem(scimClientsQuery, (each) => each.client_id === client?.client_id);
   const form = useForm({
-    initialValues: {
-      name: client?.name ?? '',
-      provider_id: client?.provider_id ?? null,
-      subject_attribute: client?.subject_attribute ?? 'externalId',
-      expires: '',
-    },
+    initialValues: fieldsOf(client),
     validate: checksOf('ScimClientCreate'),
     validateInputOnChange: true,
   });
@@ -47,6 +44,7 @@ export function ScimClientForm({ client, onCreated, onClose }: Props) {
         return made;
       }}
       touched={['scim-clients']}
+      undo={name !== undefined ? { saved: t`${name} was saved.`, read: readAgain, valuesOf: fieldsOf } : undefined}
       onClose={onClose}
     >
       <TextInput
@@ -81,4 +79,13 @@ export function ScimClientForm({ client, onCreated, onClose }: Props) {
       )}
     </FormDialog>
   );
+}
+
+function fieldsOf(client: ScimClient | null) {
+  return {
+    name: client?.name ?? '',
+    provider_id: client?.provider_id ?? null,
+    subject_attribute: client?.subject_attribute ?? 'externalId',
+    expires: '',
+  };
 }

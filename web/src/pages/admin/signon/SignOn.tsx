@@ -1,6 +1,5 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Box } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useAllowed } from '../../../api/auth';
@@ -9,6 +8,7 @@ import { enabledColumn } from '../../../components/columns';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RemoveAction, RowAction } from '../../../components/RowAction';
+import { RowPanelLink } from '../../../components/RowLink';
 import type { Column } from '../../../components/tableState';
 import { ProviderForm } from './ProviderForm';
 import { TestDialog } from './TestDialog';
@@ -19,12 +19,9 @@ const COLUMNS: Column<Provider>[] = [
     title: t`Provider`,
     value: (row) => `${row.title} ${row.issuer}`,
     render: (row) => (
-      <Box maw={340} className="anywhere">
+      <RowPanelLink row={row.provider_id} note={row.issuer}>
         {row.title}
-        <Box c="dimmed" fz="xs">
-          {row.issuer}
-        </Box>
-      </Box>
+      </RowPanelLink>
     ),
   },
   { key: 'protocol', title: t`Protocol`, value: (row) => (row.protocol === 'saml' ? 'SAML' : 'OpenID Connect') },
@@ -49,6 +46,7 @@ export function SignOn() {
       query={useQuery(providersQuery)}
       columns={COLUMNS}
       rowKey={(provider) => provider.provider_id}
+      panelTitle={({ title }) => title}
       sort="title"
       minWidth={900}
       empty={t`No providers yet`}

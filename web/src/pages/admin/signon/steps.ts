@@ -38,6 +38,9 @@ export const ATTRIBUTES = {
 
 export type Attribute = keyof typeof ATTRIBUTES;
 
+/** The titles of the fields that consist of several inputs. */
+export const TITLES_OF_GROUPS = { rules: t`Rules`, attributes: t`Fields of a user` };
+
 /** The claims of OpenID Connect that are used without a setting. */
 export const OIDC_CLAIMS: Partial<Record<Attribute, string>> = {
   username: 'preferred_username',

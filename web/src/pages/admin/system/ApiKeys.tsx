@@ -16,7 +16,7 @@ import { Cut } from '../../../components/Cut';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RemoveAction, RowAction } from '../../../components/RowAction';
-import { RowName } from '../../../components/RowLink';
+import { RowPanelLink } from '../../../components/RowLink';
 import { ShortId } from '../../../components/ShortId';
 import { textIn } from '../../../components/tones';
 import { CreateApiKey, RotateApiKey } from './ApiKeyForm';
@@ -39,12 +39,16 @@ const DELETION: BulkAction<ApiKey> = {
   isDangerous: true,
 };
 
+function nameOf({ name, key_id: id }: ApiKey): string {
+  return name || id;
+}
+
 /** The actions for several API keys, as far as the user may change or delete them; undefined = none. */
 function useBulkKeys(): Bulk<ApiKey> | undefined {
   const allowed = useAllowed();
   const actions = [...(allowed('devapi_modify') ? SWITCHES : []), ...(allowed('devapi_delete') ? [DELETION] : [])];
   if (actions.length === 0) return undefined;
-  return { noun: 'API key', nameOf: ({ name, key_id: id }) => name || id, touched: ['api-keys'], actions };
+  return { noun: 'API key', nameOf, touched: ['api-keys'], actions };
 }
 
 /** People → API Keys: keys for programs that use the two HTTP interfaces. */
@@ -56,7 +60,7 @@ export function ApiKeys() {
       key: 'name',
       title: t`Name`,
       value: (row) => row.name,
-      render: (row) => <RowName>{row.name}</RowName>,
+      render: (row) => <RowPanelLink row={row.key_id}>{nameOf(row)}</RowPanelLink>,
     },
     { key: 'key', title: t`API Key`, value: (row) => row.key_id, render: (row) => <ShortId id={row.key_id} /> },
     enabledColumn((row) => {
@@ -106,6 +110,7 @@ export function ApiKeys() {
       columns={columns}
       list="api-keys"
       rowKey={(key) => key.key_id}
+      panelTitle={nameOf}
       sort="name"
       bulk={useBulkKeys()}
       empty={t`No API keys`}

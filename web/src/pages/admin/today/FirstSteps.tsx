@@ -22,13 +22,14 @@ interface StepText {
 
 const HELP = '/help/howto';
 
-function textOf(step: Step): StepText {
+/** The text of a step; null = a step of a newer server. */
+export function textOf(step: Step): StepText | null {
   switch (step) {
     case 'password':
       return {
         sentence: t`Your password is the one-time password of the installation.`,
         button: t`Change Password`,
-        to: '/account?password=1',
+        to: '/account?do=password',
       };
     case 'workspace':
       return {
@@ -58,13 +59,18 @@ function textOf(step: Step): StepText {
         button: t`Show How`,
         to: `${HELP}/back-up.html`,
       };
+    default:
+      return null;
   }
 }
 
 /** What a new installation still needs. A step disappears when it is done, or when the user dismisses it. */
 export function FirstSteps({ steps }: { steps: Step[] }) {
   const [{ dismissed }, change] = useListChoices(LIST);
-  const shown = steps.filter((step) => !dismissed.includes(step));
+  const shown = steps.flatMap((step) => {
+    const text = dismissed.includes(step) ? null : textOf(step);
+    return text ? [{ step, ...text }] : [];
+  });
   if (shown.length === 0) return null;
   return (
     <section aria-labelledby="first-steps">
@@ -72,8 +78,7 @@ export function FirstSteps({ steps }: { steps: Step[] }) {
         <Trans>First steps</Trans>
       </Title>
       <ul className={classes.entries}>
-        {shown.map((step) => {
-          const { sentence, button, to } = textOf(step);
+        {shown.map(({ step, sentence, button, to }) => {
           const name = typeof sentence === 'string' ? sentence : t`Invite people`;
           const look = { size: 'compact-sm', variant: 'default', 'aria-label': `${button}: ${name}` } as const;
           return (

@@ -9,7 +9,7 @@ import type { FilterPolicy } from '../../../api/types';
 import { FirstOf } from '../../../components/FirstOf';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RemoveAction, RowAction } from '../../../components/RowAction';
-import { RowName } from '../../../components/RowLink';
+import { RowPanelLink } from '../../../components/RowLink';
 import type { Column } from '../../../components/tableState';
 import { PolicyForm } from './PolicyForm';
 import { TryPolicy } from './TryPolicy';
@@ -29,7 +29,11 @@ const COLUMNS: Column<FilterPolicy>[] = [
     key: 'name',
     title: t`Name`,
     value: (row) => `${row.name} ${row.description}`,
-    render: (row) => <RowName note={row.description}>{row.name}</RowName>,
+    render: (row) => (
+      <RowPanelLink row={row.filter_policy_id} note={row.description}>
+        {row.name}
+      </RowPanelLink>
+    ),
   },
   {
     key: 'default',
@@ -77,6 +81,7 @@ export function WebFilter() {
       columns={COLUMNS}
       list="web-filter-policies"
       rowKey={(policy) => policy.filter_policy_id}
+      panelTitle={({ name }) => name}
       sort="name"
       minWidth={940}
       empty={t`No policies yet`}

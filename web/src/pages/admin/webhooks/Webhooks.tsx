@@ -10,6 +10,7 @@ import { ResourcePage } from '../../../components/ResourcePage';
 import { RowLink } from '../../../components/RowLink';
 import type { Column } from '../../../components/tableState';
 import { DeleteWebhook, TestButton, WebhookSecret, WebhookSwitch } from './actions';
+import { useBulkWebhooks } from './bulkWebhooks';
 import { eventTitle } from './outcomes';
 import { WebhookForm } from './WebhookForm';
 
@@ -53,6 +54,7 @@ export function Webhooks() {
       rowKey={(webhook) => webhook.webhook_id}
       sort="name"
       minWidth={900}
+      bulk={useBulkWebhooks()}
       empty={t`No webhooks yet`}
       emptyNote={t`A webhook is an address that receives a message for each event that you choose, such as the end of a lease.`}
       form={(webhook, close) => <WebhookForm webhook={webhook} onCreated={setMade} onClose={close} />}

@@ -10,6 +10,7 @@ import { showDone, showWarning } from '../../../components/feedback';
 import { RowAction } from '../../../components/RowAction';
 import { SecretDialog } from '../../../components/SecretDialog';
 import { useAction } from '../../../components/useAction';
+import { lossOf } from './bulkWebhooks';
 import { outcomeOf } from './outcomes';
 
 interface Props {
@@ -76,7 +77,7 @@ export function RenewSecret({ webhook, onRenewed }: Props & { onRenewed: (secret
 }
 
 export function DeleteWebhook({ webhook, to }: Props & { to?: string }) {
-  const { name, url } = webhook;
+  const { name } = webhook;
   if (!useAllowed()('webhooks_delete')) return null;
   return (
     <Confirm
@@ -87,9 +88,7 @@ export function DeleteWebhook({ webhook, to }: Props & { to?: string }) {
       touched={['webhooks']}
       trigger={to ? t`Delete` : (open) => <RowAction word="Delete" name={name} onClick={open} />}
     >
-      <Trans>
-        No more messages are sent to {url}, including the waiting ones. The list of its deliveries is deleted.
-      </Trans>
+      {lossOf(webhook)}
     </Confirm>
   );
 }
