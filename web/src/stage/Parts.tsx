@@ -63,7 +63,7 @@ export const ManagerPart = memo(function ManagerPart(props: PartProps & { contro
   return (
     <li className={styles.manager} data-problem={props.hasProblem || undefined} style={rectOf(props)}>
       <Cover part={props} className={styles.managerLink ?? ''}>
-        <IconCrown size={CROWN_PX} stroke={1.5} className={styles.seat} />
+        <IconCrown size={CROWN_PX} stroke={1} className={styles.seat} />
         <CutInMiddle>{props.title}</CutInMiddle>
         <span className={styles.state}>{props.state}</span>
       </Cover>
@@ -72,8 +72,8 @@ export const ManagerPart = memo(function ManagerPart(props: PartProps & { contro
   );
 });
 
-/** The letters at the end of a name that are never cut: the number and the id of a Manager. */
-const END = 10;
+/** The letters at the end of a name that are not cut: the id of a Manager. */
+const END = 9;
 
 /** Names of Managers begin with their zone and differ at their end, so they are cut in their middle. */
 function CutInMiddle({ children: name }: { children: string }) {
