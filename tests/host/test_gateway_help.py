@@ -18,7 +18,7 @@ OWN_HEADERS = {"accept-ranges", "content-length", "date", "etag", "last-modified
 
 
 def shared_headers(reply: httpx2.Response) -> dict[str, str]:
-    """Return the headers that both sites share. The documentation allows styles in its pages, the console does not."""
+    """Return the headers that both sites share. The console also allows style sheets with the nonce of its page."""
     policy = re.sub("style-src [^;]+;", "", reply.headers["Content-Security-Policy"])
     found = {name: value for name, value in reply.headers.items() if name not in OWN_HEADERS}
     return found | {"content-security-policy": policy}
@@ -37,6 +37,7 @@ async def test_the_site_has_the_headers_of_the_console(own_world: World):
         reply = await client.get(f"{own_world.main}{path}")
         assert (reply.status_code, reply.text) == (200, text)
         assert shared_headers(reply) == shared_headers(console)
+        assert re.findall("style-src ([^;]+);", reply.headers["Content-Security-Policy"]) == ["'self' "]
 
 
 async def test_a_missing_page_links_to_the_site(world: World):

@@ -98,12 +98,29 @@ async def test_a_refusal_can_be_read_on_any_background_of_its_frame(world: World
 
 async def test_a_final_refusal_notifies_the_console_and_does_nothing_else(world: World):
     reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Accept": "text/html"})
-    script = re.search("<script>(.*)</script>", reply.text)
-    assert script is not None
-    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
     policy = reply.headers["Content-Security-Policy"]
-    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors ")
-    assert policy.endswith(f"; script-src 'sha256-{digest}'; sandbox allow-scripts allow-same-origin")
+    assert policy.startswith(f"default-src 'none'; style-src {hash_of('style', reply.text)}; frame-ancestors ")
+    assert policy.endswith(f"; script-src {hash_of('script', reply.text)}; sandbox allow-scripts allow-same-origin")
+
+
+def hash_of(element: str, page: str) -> str:
+    """Return the hash of the only inline script or style of a page, as a policy has it."""
+    (text,) = re.findall(f"<{element}>(.*)</{element}>", page, re.DOTALL)
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+async def test_the_style_of_each_page_of_the_gateway_has_its_hash(world: World, language: str):
+    headers = {"Accept": "text/html", "Accept-Language": language}
+    for address, more in (
+        (f"{world.stream}{world.path()}", {}),
+        (f"{world.main}/", {"Host": "desk.lan"}),
+        (f"{world.main}/help/index.html", {}),
+        (f"{world.main}/help/1.0/missing.html", {}),
+    ):
+        reply = await world.client().get(address, headers=headers | more)
+        assert f"style-src {hash_of('style', reply.text)};" in reply.headers["Content-Security-Policy"], address
+        assert "unsafe" not in reply.headers["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize("path", ["/", "/no/such/thing", "/index.html", "/websockify", "/desktop/x"])

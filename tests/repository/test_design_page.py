@@ -10,9 +10,9 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 SHEET: Final = (ROOT / "web/src/theme/tokens.css").read_text()
-LIGHT, DARK = (
+LIGHT, DARK, BOTH = (
     dict(re.findall(r"(--gr-[\w-]+):\s*([^;]+);", block))
-    for block in re.findall(r"(?m)^:root[^{]*\{([^}]*)\}", SHEET)[:2]
+    for block in re.findall(r"(?m)^:root[^{]*\{([^}]*)\}", SHEET)[:3]
 )
 SURFACES: Final = ("--gr-surface", "--gr-surface-raised", "--gr-surface-sunken")
 HUES: Final = ("accent", "ready", "staged", "warning", "failure", "neutral")
@@ -21,8 +21,22 @@ HUES: Final = ("accent", "ready", "staged", "warning", "failure", "neutral")
 def test_the_table_of_the_page_has_each_token_with_its_colors():
     page = (ROOT / "docs/explanation/design.md").read_text()
     rows = re.findall(r"(?m)^\| `(--gr-[\w-]+)` \| `([^`]+)` \| `([^`]+)` \|", page)
-    assert {name: (light, dark) for name, light, dark in rows} == {name: (LIGHT[name], DARK[name]) for name in LIGHT}
+    themes = {name: (LIGHT[name], DARK[name]) for name in LIGHT} | {
+        name: (color, color) for name, color in BOTH.items()
+    }
+    assert {name: (light, dark) for name, light, dark in rows} == themes
     assert LIGHT.keys() == DARK.keys()
+
+
+def test_only_the_tokens_have_colors():
+    color = re.compile(
+        r"(?i)#[0-9a-f]{3,8}\b|\b(?:rgb|hsl|hwb|lab|lch|oklab|oklch)a?\("
+        r"|(?<![-\w.])(?:white|black|red|green|blue|gray|grey|yellow|orange|violet)(?![-\w])"
+    )
+    sheets = [path for path in (ROOT / "web/src").rglob("*.css") if path.name != "tokens.css"]
+    texts = {path.name: re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL) for path in sheets}
+    assert len(texts) > 50
+    assert {name: found for name, text in texts.items() if (found := color.findall(text))} == {}
 
 
 def luminance(color: str) -> float:

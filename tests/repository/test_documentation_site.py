@@ -67,11 +67,12 @@ def test_all_links_resolve(site: Path):
     ] == []
 
 
-def test_a_browser_loads_nothing_from_other_hosts_and_no_inline_script(site: Path):
+def test_a_browser_loads_nothing_from_other_hosts_and_no_inline_script_or_style(site: Path):
     for page in site.rglob("*.html"):
         loaded = [address for element, address in links(page) if element != "a"]
         assert loaded
         assert [address for address in loaded if re.match(r"[a-z]+:|//", address)] == []
         assert re.findall(r"<script(?![^>]* src=)[^>]*>| on[a-z]+=\"", page.read_text()) == []
+        assert re.findall(r"<style| style=\"", page.read_text()) == []
     styles = "".join(style.read_text() for style in site.rglob("*.css"))
     assert re.findall(r"@import|url\(['\"]?(?:https?:)?//", styles) == []

@@ -70,6 +70,14 @@ def test_the_same_seed_gives_the_same_launches(world: DemoWorld):
     assert launches_of(world) != launches_of(world, seed=2)
 
 
+def test_a_small_demo_has_the_same_past_at_each_time(world: DemoWorld):
+    def past(now: datetime) -> list[tuple[timedelta, str | None, str]]:
+        launches = past_launches(world, now, SMALL.launches, chance(), counts_as=SMALL.counts_as)
+        return [(now - launch.at, launch.session_id, launch.user.username) for launch in launches]
+
+    assert past(NOW) == past(NOW + timedelta(days=5, hours=9, minutes=38))
+
+
 def test_launches_are_in_the_past_and_in_order(world: DemoWorld):
     times = [launch.at for launch in launches_of(world)]
     assert times == sorted(times)

@@ -72,6 +72,14 @@ test('zones are below each other, also without Agents', () => {
   expect(scene.height).toBe((second?.y ?? 0) + (second?.height ?? 0));
 });
 
+test('one Manager has room for its whole name, and many share the width', () => {
+  const widths = [1, 2, 12].map((count) => {
+    const managers = Array.from({ length: count }, (_, index) => manager(`m${index}`));
+    return sceneOf(stage({ managers })).rects.get('manager:m0')?.width;
+  });
+  expect(widths).toEqual([427, 427, 291]);
+});
+
 test('the crown is on the Manager', () => {
   const rect = { x: 10, y: 20, width: 244, height: 40 };
   expect(crownOn(rect)).toEqual({ x: 19, y: 31 });

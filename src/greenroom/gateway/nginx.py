@@ -67,8 +67,6 @@ _NOTIFY_SCRIPT: Final = (
     "if(parent!==window)parent.postMessage"
     '({greenroom:1,type:"state",state:"refused",reason:document.querySelector("main").dataset.reason},"*")'
 )
-_NOTIFY_HASH: Final = base64.b64encode(hashlib.sha256(_NOTIFY_SCRIPT.encode()).digest()).decode()
-
 
 COPY_RATE: Final = "40m"
 """The bytes per second for an image that another Agent copies: a third of a network of 1 Gbit/s."""
@@ -80,6 +78,12 @@ def _quoted(path: str) -> str:
 
 
 _TEMPLATES: Final = load_templates("greenroom.gateway")
+_PAGE_STYLE: Final = "".join(_TEMPLATES.get_template("page_style.css.j2").render().splitlines())
+
+
+def _hash_of(text: str) -> str:
+    """Return the hash of an inline script or style for a Content-Security-Policy."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers: int = 0, connections: int = 0) -> str:
@@ -113,7 +117,9 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
         viewer_cookie=VIEWER_COOKIE,
         lease_token=LEASE_TOKEN,
         notify=_NOTIFY_SCRIPT,
-        notify_hash=_NOTIFY_HASH,
+        notify_hash=_hash_of(_NOTIFY_SCRIPT),
+        page_style=_PAGE_STYLE,
+        page_style_hash=_hash_of(_PAGE_STYLE),
     )
 
 

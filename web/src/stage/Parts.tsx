@@ -1,5 +1,5 @@
 import { VisuallyHidden } from '@mantine/core';
-import { IconCrownFilled } from '@tabler/icons-react';
+import { IconCrown, IconCrownFilled } from '@tabler/icons-react';
 import { memo, type ReactNode } from 'react';
 import { Link } from 'react-router';
 import { CROWN_PX, type Rect } from './layout';
@@ -58,20 +58,32 @@ function Cover({ part, className, children }: { part: PartProps; className: stri
   );
 }
 
-/** A Manager: a seat for the crown, its name and its state. `control` is its switch. */
+/** A Manager: the seat of the crown, its name and its state. `control` is its switch. */
 export const ManagerPart = memo(function ManagerPart(props: PartProps & { control: ReactNode }) {
   return (
     <li className={styles.manager} data-problem={props.hasProblem || undefined} style={rectOf(props)}>
       <Cover part={props} className={styles.managerLink ?? ''}>
-        <span className={styles.title} data-at="start">
-          <bdi dir="ltr">{props.title}</bdi>
-        </span>
+        <IconCrown size={CROWN_PX} stroke={1} className={styles.seat} />
+        <CutInMiddle>{props.title}</CutInMiddle>
         <span className={styles.state}>{props.state}</span>
       </Cover>
       {props.control}
     </li>
   );
 });
+
+/** The letters at the end of a name that are not cut: the id of a Manager. */
+const END = 9;
+
+/** Names of Managers begin with their zone and differ at their end, so they are cut in their middle. */
+function CutInMiddle({ children: name }: { children: string }) {
+  return (
+    <span className={styles.title} data-cut="middle">
+      <span>{name.slice(0, -END)}</span>
+      <span>{name.slice(-END)}</span>
+    </span>
+  );
+}
 
 interface AgentProps extends PartProps {
   /** The reserved parts, 0 to 1. */

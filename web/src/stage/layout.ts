@@ -138,7 +138,7 @@ function placeZone(part: ZonePart, seats: Seats, scene: Scene, top: number): Zon
   let y = top + sizes.zoneHead;
   const managers = grid(
     part.managers.map(() => sizes.managerHeight),
-    { x: 0, y, width: stageWidth, most: 1.5 * sizes.managerWidth, least: sizes.managerWidth, gap },
+    { x: 0, y, width: stageWidth, ...managerWidths(part.managers.length, stageWidth, sizes), gap },
   );
   part.managers.forEach(({ key }, index) => rects.set(key, at(managers.rects, index)));
   y = managers.bottom + (part.managers.length > 0 ? gap : 0);
@@ -199,6 +199,12 @@ function grid(heights: number[], { x, y, width, least, most, gap }: GridSpec): {
     top += height + gap;
   }
   return { rects, bottom: heights.length > 0 ? top - gap : y };
+}
+
+/** Few Managers have room for their whole names. */
+function managerWidths(count: number, width: number, { gap, managerWidth: least }: Sizes) {
+  const most = 1.75 * least;
+  return { least: Math.max(least, Math.min(most, Math.floor((width - gap * (count - 1)) / count))), most };
 }
 
 function columnsIn(width: number, least: number, gap: number): number {

@@ -112,7 +112,7 @@ function variablesOf([name, hue]: [string, Hue]): [string, string][] {
   return [
     variable('text', `var(--gr-${hue}-text)`),
     variable('filled', `var(--gr-${hue}-fill)`),
-    variable('filled-hover', `color-mix(in srgb, var(--gr-${hue}-fill), black 14%)`),
+    variable('filled-hover', `color-mix(in srgb, var(--gr-${hue}-fill), var(--gr-black) 14%)`),
     variable('light', `var(--gr-${hue}-surface)`),
     variable('light-hover', `color-mix(in srgb, var(--gr-${hue}-surface), var(--gr-${hue}) 12%)`),
     variable('light-color', `var(--gr-${hue}-text)`),

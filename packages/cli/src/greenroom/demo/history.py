@@ -121,10 +121,14 @@ def zone_of(user: InventedUser) -> str:
     return MEDICAL if "medicine" in user.groups else MAIN
 
 
-def past_launches(world: DemoWorld, now: datetime, number: int, chance: random.Random) -> Iterator[PastLaunch]:
-    """Yield launches of the last `DAYS` days, oldest first."""
+def past_launches(
+    world: DemoWorld, now: datetime, number: int, chance: random.Random, *, counts_as: datetime | None = None
+) -> Iterator[PastLaunch]:
+    """Yield launches of the last `DAYS` days, oldest first. `counts_as` is the time of the week for their rhythm;
+    None = `now`."""
+    rhythm = counts_as or now
     activity = [chance.paretovariate(1.3) for _ in world.users]
-    for at in launch_times(now, number, chance):
+    for at in (time + (now - rhythm) for time in launch_times(rhythm, number, chance)):
         user = chance.choices(world.users, weights=activity)[0]
         choices = world.choices(user)
         workspace = chance.choices(choices, weights=[each.weight for each in choices])[0]

@@ -6,6 +6,7 @@ Texts that users see are in English and in German. Names of zones, hosts and ima
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 from greenroom.core.access.group_settings import SettingValues
@@ -54,6 +55,8 @@ class DemoSize:
     leases: int
     launches: int
     log_rows: int
+    counts_as: datetime | None = None
+    """The time of the week for the rhythm of launches; None = the present time."""
 
 
 FULL: Final = DemoSize(
@@ -77,6 +80,7 @@ SMALL: Final = DemoSize(
     leases=2,
     launches=150,
     log_rows=200,
+    counts_as=datetime(2026, 3, 17, 10, 24, tzinfo=UTC),  # so that pictures show the same at each time
 )
 
 

@@ -76,7 +76,6 @@ class Seeding:
     progress: Progress
 
     def __post_init__(self) -> None:
-        self.chance = random.Random(self.options.seed)  # noqa: S311 -- chooses invented data, protects nothing
         self.now = datetime.now(UTC)
         self.launches: list[PastLaunch] = []
 
@@ -105,7 +104,7 @@ class Seeding:
             with self.progress.step("Writing the history of 30 days"):
                 self._in_database(lambda db: self._write_launches(db, world))
             with self.progress.step("Launching sessions"):
-                ages_s = sessions.launch_sessions(made, world, self.chance)
+                ages_s = sessions.launch_sessions(made, world, self._chance("sessions"))
                 ages_s |= sessions.lease_sessions(made, url, ca_file)
                 sessions.wait_for_sessions(made)
                 sessions.share_sessions(made, self._log_in)
@@ -116,7 +115,9 @@ class Seeding:
                 with self.progress.step("Causing an incident"):
                     self._cause_incident(made, world)
             with self.progress.step("Writing the time series"):
-                self._in_database(lambda db: write_past_series(db, self.launches, made.zone_ids, self.chance))
+                self._in_database(
+                    lambda db: write_past_series(db, self.launches, made.zone_ids, self._chance("series"))
+                )
 
     # Hosts ----------------------------------------------------------------------------------------------------------
 
@@ -203,7 +204,8 @@ class Seeding:
         )
 
     async def _write_launches(self, db: Database, world: DemoWorld) -> None:
-        self.launches = list(past_launches(world, self.now, self.options.size.launches, self.chance))
+        size, chance = self.options.size, self._chance("launches")
+        self.launches = list(past_launches(world, self.now, size.launches, chance, counts_as=size.counts_as))
         await rows.insert_launches(db, self.launches, world.zone_ids)
         await rows.backdate_objects(db)
         await store_hourly_counts(db)
@@ -211,8 +213,8 @@ class Seeding:
     async def _write_logs(self, db: Database, world: DemoWorld, ages_s: dict[str, float]) -> None:
         number = self.options.size.log_rows
         await rows.backdate_sessions(db, ages_s)
-        await rows.rewrite_logs(db, past_log_rows(world, self.launches, self.now, number, self.chance))
-        events = past_audit_events(world, self.launches, self.now, int(number * _AUDIT_EVENTS), self.chance)
+        await rows.rewrite_logs(db, past_log_rows(world, self.launches, self.now, number, self._chance("logs")))
+        events = past_audit_events(world, self.launches, self.now, int(number * _AUDIT_EVENTS), self._chance("audit"))
         await rows.rewrite_audit(db, Secrets.from_file(self.site.layout.key_file), events, ages_s)
 
     # The incident ---------------------------------------------------------------------------------------------------
@@ -223,10 +225,10 @@ class Seeding:
         imaging = made.pools.get(("imaging", MEDICAL))
         if imaging is not None:
             made.patch(f"/staging-configs/{imaging}", {"num_sessions": SHORT_OF_CORES})
-        failed = list(failed_pulls(world, self.now, self.chance))
+        failed = list(failed_pulls(world, self.now, self._chance("pulls")))
         self._in_database(lambda db: rows.insert_launches(db, failed, world.zone_ids))
         sessions.wait_for_failed_image(made, SHORT_OF_IMAGE.workspace)
-        sessions.fail_launches(made, world, self.chance, SHORT_OF_IMAGE.workspace)
+        sessions.fail_launches(made, world, self._chance("failures"), SHORT_OF_IMAGE.workspace)
         with self._client() as client:
             sessions.refuse_users(client, made, self._log_in)
         report_certificate(self.site, datetime.now(UTC))
@@ -238,6 +240,10 @@ class Seeding:
         self._write_hosts((self._host_names()[0][1],))
 
     # Helpers --------------------------------------------------------------------------------------------------------
+
+    def _chance(self, part: str) -> random.Random:
+        """Return the source of random numbers for a part of the data, which does not depend on the other parts."""
+        return random.Random(f"{self.options.seed} {part}")  # noqa: S311 -- chooses invented data, protects nothing
 
     def _client(self) -> httpx2.Client:
         tls = ssl.create_default_context(cafile=self.description.ca_file)
