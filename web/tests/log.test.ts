@@ -1,6 +1,9 @@
-import { expect, test } from 'vitest';
+import { QueryClient, QueryObserver } from '@tanstack/react-query';
+import { expect, test, vi } from 'vitest';
+import { logHistogramQuery } from '../src/api/queries';
 import type { Hit } from '../src/api/types';
 import { actionTitle, actorOf, categoryTitle } from '../src/pages/admin/diagnostics/auditTitles';
+import { isAsked } from '../src/pages/admin/diagnostics/logFilter';
 import { partsWithIds, withShortIds } from '../src/pages/admin/diagnostics/logIds';
 import { askedFor, offersFor, partsOf } from '../src/pages/admin/diagnostics/logSearch';
 
@@ -84,4 +87,19 @@ test('an API key has its name and that of its owner as actor', () => {
   });
   expect(actorOf({ ...event, actor_kind: 'user', actor_name: 'ann' })).toEqual({ name: 'ann', note: '' });
   expect(actorOf({ ...event, actor_kind: 'manager', actor_name: null }).name).toBe('Manager');
+});
+
+test.each([
+  [true, 3],
+  [false, 1],
+])('with live updates (%s), the numbers of rows are requested %i times in a minute', async (live, times) => {
+  vi.useFakeTimers();
+  const queryFn = vi.fn(() => Promise.resolve({} as never));
+  const queries = new QueryClient();
+  const query = { ...logHistogramQuery({ level: 'INFO' }), queryFn, enabled: isAsked(live) };
+  const stop = new QueryObserver(queries, query).subscribe(() => undefined);
+  await vi.advanceTimersByTimeAsync(61_000);
+  expect(queryFn).toHaveBeenCalledTimes(times);
+  stop();
+  vi.useRealTimers();
 });
