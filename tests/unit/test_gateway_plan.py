@@ -194,6 +194,20 @@ def test_every_listener_has_a_default_server_that_answers_421():
     assert conf.count("default_server") == conf.count('code": "misdirected-host') == 4
 
 
+@pytest.mark.parametrize(("length", "listed"), [(12, 10), (250, 1)])
+def test_the_page_about_another_name_fits_into_a_text_of_nginx(length: int, listed: int):
+    names = [f"{number:02}.{'a' * 60}.{'b' * 60}.{'c' * 60}.{'d' * 60}"[: length - 1] + "x" for number in range(60)]
+    public_url = f"https://{'p' * 60}.{'q' * 60}.{'r' * 60}.{'s' * 60}"
+    conf = text({**PLAN, "served_hosts": names, "public_url": public_url})
+    english, german, *_ = re.findall(r"return 421 '(<!doctype.*?)';", conf, re.DOTALL)[::-1]
+    assert f"and {60 - listed} more" in english
+    assert f"und {60 - listed} weitere" in german
+    for page in (english, german):
+        assert page.count("x</code>") == listed
+        assert "--served-hosts &#39;NAMES,$gr_asked&#39;" in page
+        assert len(page.encode()) < 4096
+
+
 def test_each_address_of_a_listener_is_served():
     both = {"main_listen": "127.0.0.1:8443,[::1]:8443", "stream_listen": "127.0.0.1:8445, [::1]:8445"}
     managers = [{**PLAN["managers"][0], "listen": "127.0.0.1:8446,[::1]:8446"}]

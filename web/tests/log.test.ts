@@ -1,6 +1,9 @@
-import { expect, test } from 'vitest';
+import { QueryClient, QueryObserver } from '@tanstack/react-query';
+import { expect, test, vi } from 'vitest';
+import { logHistogramQuery } from '../src/api/queries';
 import type { Hit } from '../src/api/types';
 import { actionTitle, actorOf, categoryTitle, sentenceOf } from '../src/pages/admin/diagnostics/auditTitles';
+import { isAsked } from '../src/pages/admin/diagnostics/logFilter';
 import { partsWithIds, withShortIds } from '../src/pages/admin/diagnostics/logIds';
 import { askedFor, offersFor, partsOf } from '../src/pages/admin/diagnostics/logSearch';
 
@@ -92,4 +95,19 @@ test('the sentence of an event has the name of the API key and the title of an o
   expect(sentenceOf({ ...created, key_name: null })).toBe('API key abc created webhook Chat');
   const operation = { ...event, code: 'create-lease', message: 'API key abc: create lease' };
   expect(sentenceOf(operation)).toBe('nightly: Lease of a session');
+});
+
+test.each([
+  [true, 3],
+  [false, 1],
+])('with live updates (%s), the numbers of rows are requested %i times in a minute', async (live, times) => {
+  vi.useFakeTimers();
+  const queryFn = vi.fn(() => Promise.resolve({} as never));
+  const queries = new QueryClient();
+  const query = { ...logHistogramQuery({ level: 'INFO' }), queryFn, enabled: isAsked(live) };
+  const stop = new QueryObserver(queries, query).subscribe(() => undefined);
+  await vi.advanceTimersByTimeAsync(61_000);
+  expect(queryFn).toHaveBeenCalledTimes(times);
+  stop();
+  vi.useRealTimers();
 });

@@ -28,6 +28,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterable
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Final
 
@@ -68,6 +69,12 @@ _NOTIFY_SCRIPT: Final = (
     '({greenroom:1,type:"state",state:"refused",reason:document.querySelector("main").dataset.reason},"*")'
 )
 
+MOST_NAMES: Final = 10
+"""The maximum number of served names on the page about a name that is not served."""
+
+NAMES_CHARACTERS: Final = 400
+"""The maximum number of their characters: nginx accepts no text of more than 4096 bytes in its configuration."""
+
 COPY_RATE: Final = "40m"
 """The bytes per second for an image that another Agent copies: a third of a network of 1 Gbit/s."""
 
@@ -75,6 +82,12 @@ COPY_RATE: Final = "40m"
 def _quoted(path: str) -> str:
     """Return a path in quotes. `parse_plan` refuses paths with double quotes, dollar signs and backslashes."""
     return f'"{path}"'
+
+
+def _first_names(hosts: list[str]) -> list[str]:
+    """Return as many host names as the page about a name that is not served can list."""
+    lengths = accumulate(len(host) for host in hosts[:MOST_NAMES])
+    return [host for host, length in zip(hosts, lengths, strict=False) if length <= NAMES_CHARACTERS]
 
 
 _TEMPLATES: Final = load_templates("greenroom.gateway")
@@ -90,6 +103,7 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
     """Return the whole configuration for a plan that `parse_plan` accepted. `folder` is the absolute path of nginx's
     prefix. `max_files` and `connections` (0 = as many as files) are limits per worker; the websocket of a desktop takes
     two files and two connections. `workers`: 0 = one for each core."""
+    further_hosts = [host for host in plan.served_hosts if host not in (*LOCAL_HOSTS, origin_host(plan.public_url))]
     return _TEMPLATES.get_template("nginx.conf.j2").render(
         plan=plan,
         addresses=addresses,
@@ -102,7 +116,8 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
         # $host is one of served_hosts here: all other hosts reach the default server
         stream_origin=plan.stream_url or f"https://$host:{port_of(plan.stream_listen)}",
         misdirected=not_served_text(plan.origin),
-        further_hosts=[host for host in plan.served_hosts if host not in (*LOCAL_HOSTS, origin_host(plan.public_url))],
+        listed_hosts=_first_names(plan.served_hosts),
+        further_hosts=further_hosts if further_hosts == _first_names(further_hosts) else None,
         status_path=STATUS_PATH,
         requests_socket=REQUESTS_SOCKET,
         temporary=TEMPORARY_FOLDER,

@@ -11,7 +11,7 @@ import type { Props as PlotProps } from '../../../charts/Plot';
 import { inAddress } from '../../../charts/range';
 import type { ChartSpec, Line, LineSpec } from '../../../charts/shaping';
 import { lazily } from '../../../components/lazily';
-import { LEVELS } from './logFilter';
+import { isAsked, LEVELS } from './logFilter';
 import styles from './LogHistogram.module.css';
 
 const Plot = lazily<'Plot', PlotProps>(() => import('../../../charts/Plot'), 'Plot');
@@ -28,13 +28,15 @@ const LINES: LineSpec<Level>[] = [
 
 interface Props {
   question: LogQuestion;
+  /** Whether new rows appear automatically. */
+  live: boolean;
   /** Show the rows of a period. */
   onPeriod: (since: string, until: string) => void;
 }
 
 /** The numbers of rows over time by level. Dragging over a part selects its period. */
-export function LogHistogram({ question, onPeriod }: Props) {
-  const histogram = useQuery(logHistogramQuery(question)).data;
+export function LogHistogram({ question, live, onPeriod }: Props) {
+  const histogram = useQuery({ ...logHistogramQuery(question), enabled: isAsked(live) }).data;
   const cursor = usePageCursor();
   const id = useId();
   const spec = useMemo(() => specOf(question.level), [question.level]);

@@ -8,7 +8,7 @@ import { Link } from 'react-router';
 import { logsQuery } from '../../../api/queries';
 import type { LogRow } from '../../../api/types';
 import { useAddress } from '../../../components/address';
-import { useClock } from '../../../components/clock';
+import { currentTime, useClock } from '../../../components/clock';
 import { DataTable } from '../../../components/DataTable';
 import { Cut } from '../../../components/Cut';
 import type { Column } from '../../../components/tableState';
@@ -26,7 +26,7 @@ import styles from './LogsTable.module.css';
 import { partsWithIds } from './logIds';
 import { LogHistogram } from './LogHistogram';
 import { LogSearch } from './LogSearch';
-import { type LogFilter, sinceOf, useLogFilter } from './logFilter';
+import { isAsked, type LogFilter, sinceOf, useLogFilter } from './logFilter';
 import { LogTools } from './LogTools';
 
 /** The number of rows of a page. Older rows are loaded on request. */
@@ -122,15 +122,16 @@ interface Props {
 export function LogsTable({ fixed, codes }: Props) {
   const [filter, span, change] = useLogFilter();
   const address = useAddress();
-  const [live, setLive] = useState(true);
+  /** The time at which the live updates were switched off. */
+  const [stopped, setStopped] = useState<number | null>(null);
+  const live = stopped === null;
   const [shown, setShown] = useState<LogRow | null>(null);
-  const since = useClock((now) => sinceOf(span, now));
+  const since = useClock((now) => sinceOf(span, stopped ?? now));
   const asked = { ...filter, ...(since ? { since } : {}), ...fixed };
   const logs = useQuery({
     ...logsQuery(asked, ROWS),
     placeholderData: (before) => before,
-    // Without live updates the rows stay, but another filter is still requested.
-    enabled: ({ state }) => live || state.data === undefined,
+    enabled: isAsked(live),
   });
   const kind = filter.code === VIOLATION ? OF_VIOLATION : OF_ALL;
   const columns = useMemo(() => [...kind, detailsOf(setShown)], [kind]);
@@ -140,7 +141,11 @@ export function LogsTable({ fixed, codes }: Props) {
   return (
     <Stack gap="sm" className={styles.list ?? ''}>
       {isWhole && (
-        <LogHistogram question={asked} onPeriod={(from, to) => address.set({ since: from, until: to, span: '' })} />
+        <LogHistogram
+          question={asked}
+          live={live}
+          onPeriod={(from, to) => address.set({ since: from, until: to, span: '' })}
+        />
       )}
       <DataTable
         caption={t`Logs`}
@@ -157,7 +162,7 @@ export function LogsTable({ fixed, codes }: Props) {
             span={span}
             onChange={change}
             live={live}
-            onLive={setLive}
+            onLive={(isLive) => setStopped(isLive ? null : currentTime())}
             brief={!isWhole}
             names={names}
             codes={codes}

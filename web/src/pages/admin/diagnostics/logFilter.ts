@@ -45,3 +45,8 @@ export function sinceOf(span: string, now: number): string | undefined {
   const minutes = SPANS[span];
   return minutes ? new Date(Math.floor(now / 60_000 - minutes) * 60_000).toISOString() : undefined;
 }
+
+/** The condition of a request of the log. Without live updates its answer stays, but another filter is still requested. */
+export function isAsked(live: boolean): (query: { state: { data?: unknown } }) => boolean {
+  return ({ state }) => live || state.data === undefined;
+}
