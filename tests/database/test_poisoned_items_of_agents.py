@@ -21,6 +21,7 @@ from tests.support.scripted_manager import ScriptedManager, World, spec
 from tests.support.waiting import eventually
 
 from greenroom.agent import capacity
+from greenroom.agent.session import starts
 from greenroom.core.errors import reason_of
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.homes import HomeId
@@ -213,6 +214,8 @@ async def test_a_poisoned_item_has_its_reason_and_the_others_are_served(
 ):
     monkeypatch.setattr(capacity, "MEASURE_EVERY_S", 0.1)
     monkeypatch.setattr(capacity, "DISK_POLL_S", 0.1)
+    monkeypatch.setattr(starts, "SLOT_LIMIT_S", 0.1)  # sessions without a picture may begin before the healthy ones
+    monkeypatch.setattr(starts, "POLL_S", 0.1)
     behave(tmp_path, missing_images=IMAGES)
     reason, poison, scene = reason_of(ERRORS[name]()), Poison(monkeypatch, ERRORS[name]), Scene(world)
     HostHomes(tmp_path / "agent/homes").make(scene.homes.values())

@@ -8,6 +8,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from cryptography.exceptions import InvalidKey
@@ -44,6 +45,12 @@ def hash_password(password: str) -> str:
     return hasher.derive_phc_encoded(normal_password(password).encode())
 
 
+@cache
+def _hash_of_no_password() -> str:
+    """Return the stored form of a random text, the same in all of this process."""
+    return hash_password(secrets.token_urlsafe(16))
+
+
 @dataclass(frozen=True, slots=True)
 class PasswordVerdict:
     """The result of a password check. `is_correct` is True if the password is correct. `outdated` is then True if the
@@ -61,7 +68,7 @@ class Passwords:
 
     def __init__(self) -> None:
         self._turns = FairLimit(MAX_CONCURRENT_CHECKS, admit)
-        self._hash_without_user = hash_password(secrets.token_urlsafe(16))
+        self._hash_without_user = _hash_of_no_password()
 
     async def hash(self, password: str, *, source: str = "") -> str:
         """Return the stored form of a password. Raises TooManyRequests: too many checks are waiting."""
