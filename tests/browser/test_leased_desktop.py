@@ -118,7 +118,7 @@ def test_what_a_program_did_is_replayed_action_by_action(recorded: Program, user
     page.get_by_role("button", name=re.compile("^Account")).click()
     page.get_by_role("menuitem", name="Recorded actions of programs").click()
     page.get_by_role("link", name="Desktop", exact=True).click()
-    expect(page.get_by_role("heading", name=f"Actions on {user.username}’s Desktop")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"Actions on {user.username}\u2019s Desktop")).to_be_visible()
     chosen = page.locator(".replay-action[aria-current=step]")
     expect(chosen).to_contain_text("The lease was granted")
     expect(page.get_by_text("There is no picture yet.")).to_be_visible()

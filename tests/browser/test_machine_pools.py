@@ -86,7 +86,7 @@ def test_a_pool_is_made_previewed_enabled_changed_and_deleted(admin: Person, ins
     dialog.get_by_role("button", name="Save", exact=True).click()
     expect(dialog).to_have_count(0)
     assert pool_of(instance, "cloud")["max_machines"] == 3
-    page.get_by_role("button", name="Undo").last.click()
+    page.get_by_role("alert").filter(has_text="cloud was saved.").get_by_role("button", name="Undo").click()
     expect(page.get_by_text("The former values apply again.")).to_be_visible()
     assert pool_of(instance, "cloud")["max_machines"] == 2
 

@@ -182,7 +182,7 @@ def test_several_sessions_end_at_once_after_a_confirmation_naming_them(admin: Pe
     page.get_by_role("button", name="Delete", exact=True).click()
     dialogue = page.get_by_role("dialog")
     expect(dialogue).to_contain_text("Delete 2 sessions?")
-    expect(dialogue).to_contain_text(f"{user.username}’s Desktop")
+    expect(dialogue).to_contain_text(f"{user.username}\u2019s Desktop")
     dialogue.get_by_role("button", name="Delete").click()
     expect(rows).to_have_count(0, timeout=40_000)
 
@@ -193,7 +193,7 @@ def test_a_sessions_page_has_placement_screen_command_and_log_rows(admin: Person
     user.desktop()
     page = admin.page
     admin.open(f"/admin/sessions/{session_id}")
-    expect(page.get_by_role("heading", level=1, name=f"{user.username}’s Desktop")).to_be_visible()
+    expect(page.get_by_role("heading", level=1, name=f"{user.username}\u2019s Desktop")).to_be_visible()
     assert violations(page) == []
     page.get_by_role("tab", name="Placement").click()
     expect(page.get_by_role("row").filter(has_text="used").first).to_contain_text("default")
