@@ -103,7 +103,7 @@ async def test_an_automatic_end_is_announced_with_setting_value_and_group(sessio
     await session.stage.everybody(keepalive_expiration=600, keepalive_expiration_action="pause")
     await session.ada.post(f"{session.path}/keepalives")
     shown = await session.shown()
-    assert shown["expires_action"] == "pause"
+    assert (shown["expires_action"], shown["expires_setting"]) == ("pause", "keepalive_expiration")
     assert "`keepalive_expiration` = 600 from group All Users" in shown["expires_reason"]
     assert shown["time_limit_ends"] is None
     await session.admin.patch(f"/api/v1/images/{session.stage.image_id}", json={"session_time_limit": 300})
@@ -111,6 +111,7 @@ async def test_an_automatic_end_is_announced_with_setting_value_and_group(sessio
     shown = await session.shown()
     assert (shown["expires_action"], shown["expires"]) == ("delete", shown["time_limit_ends"])
     assert "`session_time_limit` = 300 of workspace Desktop" in shown["expires_reason"]
+    assert shown["expires_setting"] is None, "no group has this limit"
 
 
 async def order(session: Session, client: Client, command: str) -> httpx2.Response:

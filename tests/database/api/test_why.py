@@ -301,6 +301,8 @@ async def test_a_role_explains_only_objects_in_its_scope(stage: Stage, ada: Clie
     assert decision["setting"]["object"]["id"] == stage.agent_id
     assert (await ada.get(f"{WHY}/agents/{other_agent}")).status_code == 404
     assert json.dumps(decision).count("far") == 0
+    capacity = await ada.read(f"{WHY}/capacity")
+    assert [fact["name"] for step in capacity["steps"] for fact in step["facts"]] == ["agent-1"]
 
 
 async def test_a_role_sees_no_setting_of_an_object_in_another_zone(

@@ -15,6 +15,8 @@ export type Subject =
   /** An Agent for any session, or for a session of the workspace `image`. */
   | { kind: 'agent'; id: Uuid; image?: Uuid }
   | { kind: 'manager'; id: Uuid }
+  /** The free capacity of all Agents. */
+  | { kind: 'capacity' }
   | { kind: 'setting'; id: Uuid; name: string };
 
 /** The subject of a refusal: the launch that was refused, or the missing permission; null = the sentence says it all. */

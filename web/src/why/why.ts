@@ -28,6 +28,7 @@ export function whyQuery(subject: Subject, tried?: unknown) {
 }
 
 function requestOf(subject: Subject, tried: unknown, signal: AbortSignal) {
+  if (subject.kind === 'capacity') return client.GET('/api/v1/why/capacity', { signal });
   const { kind, id } = subject;
   switch (kind) {
     case 'launch':

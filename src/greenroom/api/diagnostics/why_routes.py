@@ -13,19 +13,21 @@ from uuid import UUID
 
 from fastapi import Query, Request
 
-from greenroom.api.deps import Db, SupplyReads
+from greenroom.api.deps import Db, SupplyReads, WatchedReads
 from greenroom.api.diagnostics import why_reads as reads
+from greenroom.api.diagnostics.today_routes import sight_of
 from greenroom.api.diagnostics.why_schemas import DecisionView, decision_view
 from greenroom.api.fleet.routes import find_agent, find_listed_manager
 from greenroom.api.launch.routes import own_forecast
 from greenroom.api.problems import api_router
-from greenroom.api.scopes import OF_AGENT, OF_MANAGER, OF_STAGING_CONFIG, OF_USER
+from greenroom.api.scopes import LISTED, OF_AGENT, OF_MANAGER, OF_STAGING_CONFIG, OF_USER
 from greenroom.api.security import Caller, requires, requires_own_or
 from greenroom.api.session.service import SessionAct, may_know_causes, session_act_for
 from greenroom.core.access.group_settings import SETTINGS
 from greenroom.core.access.permissions import PERMISSIONS, USER
 from greenroom.core.access.setting_checks import validated_setting
 from greenroom.core.diagnostics.why.agents import agent_decision
+from greenroom.core.diagnostics.why.capacity import capacity_decision
 from greenroom.core.diagnostics.why.launches import TracedLaunch, launch_decision
 from greenroom.core.diagnostics.why.managers import manager_decision
 from greenroom.core.diagnostics.why.model import ExplainedDecision
@@ -156,6 +158,15 @@ async def explain_agent(
     facts = await reads.read_placement(db, row.zone_id, row.zone_name, zone.load_balancing_strategy, image)
     agent = next((each for each in facts.agents if each.agent_id == row.agent_id), None)
     return await _view(db, caller, agent_decision(require_row(agent, "Agent", agent_id), facts))
+
+
+@router.get("/why/capacity")
+async def explain_capacity(
+    watched_reads: WatchedReads, caller: Annotated[Caller, requires("agents_view", scope=LISTED)]
+) -> DecisionView:
+    """Explain how much capacity is free, which Agents count, and how much of them sessions have reserved."""
+    seen = (await watched_reads.get()).seen_by(sight_of(caller))
+    return decision_view(capacity_decision(seen.agents))
 
 
 @router.get("/why/managers/{manager_id}")

@@ -282,6 +282,7 @@ def _session_view(session: Session, streams: StreamUrls, permitted_actions: Perm
         operational_message=start_progress.message,
         expires_action=expiry.action if expiry else None,
         expires_reason=expiry.reason if expiry else None,
+        expires_setting=expiry.setting if expiry and expiry.is_of_group else None,
         actions=permitted_actions.actions(session),
         status_reason=session.status_reason if shows_causes else None,
     )

@@ -115,6 +115,10 @@ class SessionView(View):
         Field(description="action at `expires`, unless a user views the session"),
     ]
     expires_reason: Annotated[str | None, Field(description="reason of that action, with setting, value and group")]
+    expires_setting: Annotated[
+        str | None,
+        Field(description="group setting from which that time comes; null = the workspace, a lease or a pool has it"),
+    ]
     time_limit_ends: Annotated[datetime | None, Field(description="time limit of the session; null = none")]
     stopped_reason: Annotated[str | None, Field(description="reason for a stop or pause")]
     actions: Annotated[

@@ -211,6 +211,7 @@ is deleted.
 class Clocks:
     """The lengths of the clocks of a session, stored in its row (`sessions.expiry`). `keepalive_s` is above 0;
     `time_limit_s` 0 = no limit. The fields `…_from` name the settings that the values come from, for sentences.
+    `time_limit_of_image`: the workspace has the limit, and not a group.
     """
 
     keepalive_s: float
@@ -219,6 +220,7 @@ class Clocks:
     keepalive_from: str = ""
     action_from: str = ""
     time_limit_from: str = ""
+    time_limit_of_image: bool = False
     leased: bool = False
 
     @property
@@ -230,11 +232,11 @@ class Clocks:
 def clocks_of(settings: Mapping[str, EffectiveSetting], image_limit_s: float | None, image_name: str) -> Clocks:
     """Return the clocks for a user with these settings. `image_limit_s` is the workspace's limit; None, 0 = none."""
     group_limit = settings["session_time_limit"]
-    limits: list[tuple[float, str]] = [
-        (float(group_limit.value), group_limit.trace),
-        (float(image_limit_s or 0), f"`session_time_limit` = {image_limit_s} of workspace {image_name}"),
+    limits: list[tuple[float, bool, str]] = [
+        (float(group_limit.value), False, group_limit.trace),
+        (float(image_limit_s or 0), True, f"`session_time_limit` = {image_limit_s} of workspace {image_name}"),
     ]
-    limit_s, limit_from = min([limit for limit in limits if limit[0] > 0], default=(0.0, ""))
+    limit_s, is_of_image, limit_from = min([limit for limit in limits if limit[0] > 0], default=(0.0, False, ""))
     return Clocks(
         keepalive_s=float(settings["keepalive_expiration"].value),
         action=cast("ExpiryAction", settings["keepalive_expiration_action"].value),
@@ -242,6 +244,7 @@ def clocks_of(settings: Mapping[str, EffectiveSetting], image_limit_s: float | N
         keepalive_from=settings["keepalive_expiration"].trace,
         action_from=settings["keepalive_expiration_action"].trace,
         time_limit_from=limit_from,
+        time_limit_of_image=is_of_image,
     )
 
 
@@ -268,7 +271,8 @@ class SessionLifetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expiry:
-    """The action for a session when its next clock ends, with the reason as a sentence."""
+    """The action for a session when its next clock ends, with the reason as a sentence. `is_of_group`: `setting` is a
+    group setting of its user."""
 
     session_id: str
     status: SessionStatus
@@ -276,6 +280,7 @@ class Expiry:
     at: datetime
     setting: str
     reason: str
+    is_of_group: bool = True
 
 
 def next_expiry(session: SessionLifetime) -> Expiry | None:
@@ -318,9 +323,10 @@ def _ended_clock_action(session: SessionLifetime, now: datetime) -> Expiry | Non
 
 def _time_limit_expiry(session: SessionLifetime, limit: datetime) -> Expiry:
     if session.clocks.leased:
-        return _expiry(session, "delete", limit, "lease", "It ends with its lease.")
+        return replace(_expiry(session, "delete", limit, "lease", "It ends with its lease."), is_of_group=False)
     source = session.clocks.time_limit_from or "`session_time_limit`"
-    return _expiry(session, "delete", limit, "session_time_limit", f"It ends at its time limit: {source}.")
+    expiry = _expiry(session, "delete", limit, "session_time_limit", f"It ends at its time limit: {source}.")
+    return replace(expiry, is_of_group=not session.clocks.time_limit_of_image)
 
 
 def _expiry(session: SessionLifetime, action: ExpiryAction, at: datetime, setting: str, reason: str) -> Expiry:

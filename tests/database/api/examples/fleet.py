@@ -71,6 +71,7 @@ FLEET: Final[list[Step]] = [
     step("list_agents", before=idle_agent, wrong=Wrong(by="ada")),
     step("get_agent"),
     step("explain_agent", query={"image_id": "{image_id}"}, wrong=Wrong(by="ada")),
+    step("explain_capacity", wrong=Wrong(by="ada")),
     step("update_agent", {"draining": True}, wrong=Wrong(body={"cores_override": -1})),
     step("get_authority", then=authority, by="anonymous"),
     step(

@@ -58,6 +58,7 @@ def test_the_clocks_name_setting_value_and_where_it_comes_from():
     assert clocks.time_limit_from == "`session_time_limit` = 60 of workspace Desktop"
     assert clocks_of(settings(), None, "Desktop").time_limit_from == ""
     of_group = clocks_of(settings(session_time_limit=60), 90, "Desktop")
+    assert (clocks.time_limit_of_image, of_group.time_limit_of_image) == (True, False)
     assert of_group.time_limit_from == "`session_time_limit` = 60 from group Students, priority 5"
 
 
@@ -73,6 +74,13 @@ def test_a_lease_has_one_clock_and_is_no_longer_than_the_time_limit():
 def test_at_its_deadline_a_leased_session_is_deleted():
     (expiry,) = plan_expiry([lived(limit=PAST, leased=True)], NOW, quiet=False)
     assert (expiry.action, expiry.setting, expiry.reason) == ("delete", "lease", "It ends with its lease.")
+    assert not expiry.is_of_group
+
+
+@pytest.mark.parametrize("of_image", [True, False])
+def test_a_time_limit_of_the_workspace_is_no_group_setting(of_image: bool):
+    (expiry,) = plan_expiry([lived(limit=PAST, time_limit_of_image=of_image)], NOW, quiet=False)
+    assert (expiry.setting, expiry.is_of_group) == ("session_time_limit", not of_image)
 
 
 @pytest.mark.parametrize("action", ["stop", "pause"])

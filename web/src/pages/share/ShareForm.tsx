@@ -135,7 +135,7 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
 
 /** Whether a focus in a field opens no keyboard on the screen. */
 function hasMouse(): boolean {
-  return matchMedia('(pointer: fine)').matches;
+  return !matchMedia('(pointer: coarse)').matches;
 }
 
 function hasControl(audience: Audience, rules: Schemas['SharingView']): boolean {

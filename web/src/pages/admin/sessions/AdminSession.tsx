@@ -166,7 +166,7 @@ function Details({ session, samples }: { session: Session; samples: Sample[] }) 
           [t`Last used`, session.keepalive && <TimeAgo key="keepalive" time={session.keepalive} />],
           [
             t`Expires`,
-            kindOf(session) !== 'quarantined' && session.expires && <Expiry key="expires" session={session} />,
+            kindOf(session) !== 'quarantined' && session.expires && <ExpiryAndWhy key="expires" session={session} />,
           ],
           [t`Time limit`, session.time_limit_ends && <TimeAgo key="limit" time={session.time_limit_ends} />],
           [t`Session permissions`, granted.join(', ') || t`none`],
@@ -193,6 +193,20 @@ function Details({ session, samples }: { session: Session; samples: Sample[] }) 
         </Stack>
       )}
     </Card>
+  );
+}
+
+/** The next automatic action, and the decision about the group setting that it comes from. */
+function ExpiryAndWhy({ session }: { session: Session }) {
+  const { user_id: id, expires_setting: name } = session;
+  const allowed = useAllowed();
+  return (
+    <>
+      <Expiry session={session} />{' '}
+      {id && name && allowed('users_view') && (
+        <WhyButton subject={{ kind: 'setting', id, name }} about={t`expiry of this session`} />
+      )}
+    </>
   );
 }
 

@@ -73,7 +73,8 @@ export function FactTiles({ today }: { today: Today }) {
               <Trans>
                 {ph({ free: cores(capacity.cores_free) })}{' '}
                 <span className={classes.of}>of {ph({ all: cores(capacity.cores) })} cores</span>
-              </Trans>
+              </Trans>{' '}
+              <WhyButton subject={{ kind: 'capacity' }} about={t`the free capacity`} />
             </Big>
             <p className={classes.note}>{capacityText(capacity)}</p>
           </Tile>
