@@ -88,15 +88,18 @@ LOG_MODULES: Final = (
 """Folders with modules that write log rows and events of the audit."""
 TITLES_OF_CHANGED: Final = {"staging-config": f"{NAME} in zone {NAME} (config {NAME})"}
 """Kind of object → its title in the sentence about a change, if the title is not a name."""
-TOO_GENERAL: Final = frozenset(
+LEFT_OUT: Final = frozenset(
     {
+        "became Primary of zone {name0} with term {1} because {2}",
+        "is no longer Primary of zone {name0} because {1}",
+        "is no longer Primary of zone {name0} with term {1} because {2}",
         "the session of {name0} {1}: {2}",
         "{0} the recording of lease {name1} of {2}",
         "{name0} runs {1} in session {name2} {3}",
         "{name0} {1} session {name2} of {name3}",
     }
 )
-"""Templates that would match other sentences; `WORDS` has those with their verbs."""
+"""Templates of parts of sentences, or that would match other sentences; `WORDS` has the whole ones."""
 NOT_READ: Final = (
     "api/desk/answers.py",
     "api/desk/commands_and_files.py",
@@ -167,7 +170,6 @@ WORDS: Final = (
     "It is crash-looping: it started {0} times within {1} minutes. {2}",
     "{name0} and not on {name1}, where a start failed lately",
     *(
-        "{name0} in zone {name1} (config {name2})",
         "it was disabled",
         "{name0} reads the audit",
         "{name0} exports the audit",
@@ -178,8 +180,10 @@ WORDS: Final = (
     *("{name0} reads files of session {name1} of {name2}", "{name0} changes files of session {name1} of {name2}"),
     "{name0} takes screenshots of session {name1} of {name2}",
     "{name0} acts on the desktop of session {name1} of {name2}",
-    *("the session of {name0} ends", "the session of {name0} is stopped", "the session of {name0} is paused"),
-    *("joined session {name0} from {name1}", "left session {name0}"),
+    *("the session of {name0} ends: {1}", "the session of {name0} is stopped: {1}"),
+    *("the session of {name0} is paused: {1}", "joined session {name0} from {name1}", "left session {name0}"),
+    "{name0} is no longer Primary of zone {name1} because {2}",
+    "{name0} is no longer Primary of zone {name1} with term {2} because {3}",
     *("{number0} workspaces", "`{name0}` = {1} from {2}", "username", "{number0} group", "{number0} groups"),
 )
 """Words and short texts in facts of decisions and in parts of sentences."""
@@ -233,7 +237,7 @@ def log_texts() -> set[str]:
         text
         for folder in map(_path, LOG_MODULES)
         for text in (*log_templates_below(folder), *_sentences_of_changes(folder))
-    } - TOO_GENERAL
+    } - LEFT_OUT
 
 
 def _sentences_of_changes(folder: Path) -> Iterator[str]:

@@ -232,7 +232,7 @@ def log_templates_below(path: Path) -> set[str]:
     return {
         template
         for call, _, variables in _calls_below(path, LOG_CALLS)
-        if call.args and re.search(r"\bLogCode\b|^code$", ast.unparse(call.args[0]))
+        if call.args and re.search(r"\bLogCode\b|\bcode$|CODE", ast.unparse(call.args[0]))
         for argument in call.args[1:]
         for text in _texts(argument, variables) or ()
         for template in numbered(text)

@@ -118,6 +118,11 @@ describe('in German', () => {
       'ann@x.org hat Einstellungen der Installation geändert: log_retention_days 30 → 90',
     ],
     ['ann@x.org logged in from 10.0.0.1', 'ann@x.org hat sich von 10.0.0.1 angemeldet'],
+    ['the session of ann@x.org ends: it was idle', 'die Sitzung von ann@x.org endet: it was idle'],
+    [
+      'manager-1 is no longer Primary of zone default because it was disabled',
+      'manager-1 ist nicht mehr Primary der Zone default; Grund: deaktiviert',
+    ],
     ['The session is stopped.', 'Die Sitzung ist gestoppt.'],
   ])('%j is translated', (english, german) => expect(serverText(english)).toBe(german));
 
