@@ -99,12 +99,12 @@ PICTURES: Final = (
     *_compared(Picture(name="staging-history", address="/admin/staging/{pool}", docs=True)),
     *_compared(Picture(name="workspace", address="/admin/workspaces/{image}", docs=True)),
     Picture(name="workspaces", address="/admin/workspaces"),
-    Picture(name="catalogue", address="/admin/catalogue", docs=True),
+    *_compared(Picture(name="catalogue", address="/admin/catalogue", docs=True)),
     *_compared(Picture(name="users", address="/admin/users?sort=username")),
     Picture(name="users-narrow", address="/admin/users", width=390),
     Picture(name="groups", address="/admin/groups"),
     *_compared(Picture(name="group-settings", address="/admin/groups/{group}", docs=True)),
-    Picture(name="stage-map", address="/admin/infrastructure/stage-map"),
+    *_compared(Picture(name="stage-map", address="/admin/infrastructure/stage-map")),
     Picture(name="stage-map-dark", address="/admin/infrastructure/stage-map", theme="dark"),
     Picture(name="stage-map-narrow", address="/admin/infrastructure/stage-map", width=390),
     Picture(name="zones", address="/admin/infrastructure/zones"),
@@ -113,8 +113,8 @@ PICTURES: Final = (
     Picture(name="agent", address="/admin/infrastructure/agents/{agent}"),
     Picture(name="add-agent", address="/admin/infrastructure/agents", click="Add Agent", docs=True),
     Picture(name="session", address="/admin/sessions/{session}"),
-    Picture(name="launches", address="/admin/diagnostics/launches"),
-    Picture(name="logs", address="/admin/diagnostics/logs", docs=True),
+    *_compared(Picture(name="launches", address="/admin/diagnostics/launches")),
+    *_compared(Picture(name="logs", address="/admin/diagnostics/logs", docs=True)),
     Picture(name="audit", address="/admin/diagnostics/audit"),
     Picture(name="webhooks", address="/admin/webhooks"),
     *_compared(Picture(name="settings", address="/admin/settings")),
@@ -220,6 +220,11 @@ class Camera:
         content = small_png(page.screenshot(animations="disabled", caret="hide"))
         page.close()
         return content
+
+    def attention(self) -> list[str]:
+        """Return the sentences of *Needs attention* on the page Today."""
+        answer = self._context(PICTURES[0]).request.get(f"{self._demo['url']}/api/v1/today")
+        return [entry["sentence"] for entry in answer.json()["attention"]]
 
     def _context(self, picture: Picture) -> BrowserContext:
         """Return the browser of a user, which is logged in and has the files of the console since its first picture."""

@@ -28,6 +28,12 @@ def camera(browser: Browser) -> Iterator[Camera]:
 
 
 @pytest.mark.timeout(240)
+def test_nothing_needs_attention_in_the_demo(camera: Camera):
+    """An entry would move the lines of Today."""
+    assert camera.attention() == []
+
+
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     "picture", [each for each in PICTURES if each.compared and each.name in RECORDED], ids=lambda each: each.name
 )

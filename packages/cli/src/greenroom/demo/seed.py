@@ -108,6 +108,7 @@ class Seeding:
                 ages_s |= sessions.lease_sessions(made, url, ca_file)
                 sessions.wait_for_sessions(made)
                 sessions.share_sessions(made, self._log_in)
+                sessions.wait_for_pools(made)  # a webhook would report a pool that is short
             objects.create_webhooks(made)
             with self.progress.step("Writing logs and the audit"):
                 self._in_database(lambda db: self._write_logs(db, world, ages_s))
