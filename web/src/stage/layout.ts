@@ -138,7 +138,15 @@ function placeZone(part: ZonePart, seats: Seats, scene: Scene, top: number): Zon
   let y = top + sizes.zoneHead;
   const managers = grid(
     part.managers.map(() => sizes.managerHeight),
-    { x: 0, y, width: stageWidth, most: 1.5 * sizes.managerWidth, least: sizes.managerWidth, gap },
+    {
+      x: 0,
+      y,
+      width: stageWidth,
+      columns: Math.min(part.managers.length, columnsIn(stageWidth, sizes.managerWidth, gap)),
+      most: 2 * sizes.managerWidth,
+      least: sizes.managerWidth,
+      gap,
+    },
   );
   part.managers.forEach(({ key }, index) => rects.set(key, at(managers.rects, index)));
   y = managers.bottom + (part.managers.length > 0 ? gap : 0);
@@ -147,7 +155,7 @@ function placeZone(part: ZonePart, seats: Seats, scene: Scene, top: number): Zon
   const boxWidth = columnWidth(stageWidth, columns, gap, sizes.agentWidth);
   const agents = grid(
     homes.map((key) => sizes.agentHead + dotRows(seats.get(key)?.length ?? 0, boxWidth, sizes, 1) + sizes.pad),
-    { x: 0, y, width: stageWidth, least: sizes.agentWidth, most: 2 * sizes.agentWidth, gap },
+    { x: 0, y, width: stageWidth, columns, least: sizes.agentWidth, most: 2 * sizes.agentWidth, gap },
   );
   homes.forEach((key, index) => rects.set(key, at(agents.rects, index)));
   const note = homes.length > 0 ? null : { x: 0, y };
@@ -180,6 +188,7 @@ interface GridSpec {
   x: number;
   y: number;
   width: number;
+  columns: number;
   /** The smallest and the largest width of a cell. */
   least: number;
   most: number;
@@ -187,8 +196,10 @@ interface GridSpec {
 }
 
 /** Cells of equal width in rows; each row is as high as its highest cell. */
-function grid(heights: number[], { x, y, width, least, most, gap }: GridSpec): { rects: Rect[]; bottom: number } {
-  const columns = columnsIn(width, least, gap);
+function grid(
+  heights: number[],
+  { x, y, width, columns, least, most, gap }: GridSpec,
+): { rects: Rect[]; bottom: number } {
   const cell = Math.min(most, columnWidth(width, columns, gap, least));
   const rects: Rect[] = [];
   let top = y;
