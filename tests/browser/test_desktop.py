@@ -33,6 +33,27 @@ SESSION_MENU = """
       - button "Leave"
 """
 
+SETTLED_AFTER_MS = 2000
+"""The time after which the first picture of a desktop is shown, even if it does not fit (images/page/settle.js)."""
+
+OPENING = """
+window.bare = [];  // the states in which the frame was not covered, before its first picture
+const began = performance.now();
+new MutationObserver(() => {
+  const root = document.documentElement;
+  if (root.dataset.state === 'connected' && !window.first) {
+    const canvas = document.querySelector('#screen canvas');
+    const { width, height } = document.querySelector('#screen').getBoundingClientRect();
+    const fits = canvas.width === Math.floor(width) && canvas.height === Math.floor(height);
+    window.first = { fits, waited_ms: performance.now() - began };
+  }
+  const state = document.querySelector('iframe[data-state]')?.dataset.state;
+  const isShown = document.querySelector('[data-testid=veil]:not([data-leaving])') === null;
+  if (isShown && ['silent', 'connecting'].includes(state)) window.bare.push(state);
+}).observe(document, { subtree: true, childList: true, attributes: true });
+"""
+"""A script for the console and for the page of the session: how the session opens."""
+
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("clean")
@@ -132,8 +153,17 @@ def test_a_frame_that_could_not_be_loaded_is_loaded_again(user: Person, lost: st
 @pytest.mark.usefixtures("clean")
 def test_one_panel_of_the_session_is_open_at_a_time_and_escape_closes_it(user: Person):
     page = user.page
+    page.add_init_script(OPENING)
     user.launch("Desktop")
-    files = user.desktop().get_by_role("heading", name="Files")
+    frame = user.desktop()
+
+    # The picture that was pressed covers the frame until its first picture fits
+    assert page.evaluate("bare") == []
+    first = frame.evaluate("first")
+    assert first["fits"] or first["waited_ms"] >= SETTLED_AFTER_MS
+    expect(page.get_by_test_id("veil")).to_have_count(0)
+
+    files = frame.get_by_role("heading", name="Files")
     user.tool("Files")
     expect(files).to_be_visible()
     user.tool("Clipboard")

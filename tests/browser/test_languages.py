@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Locator, expect
 from tests.acceptance.instance import Instance
+from tests.browser.conftest import empty
 from tests.browser.console import Person, goto, logged_in, violations
+
+from greenroom.db.access.users import ALL_USERS
 
 PAGES: Final = (
     "/",
@@ -35,7 +38,7 @@ PLAIN_TEXTS: Final = """() => [...document.querySelectorAll('h1, h2, th, label, 
   .filter((text) => /[a-z]{3}/.test(text) && !/[áéíóúÁÉÍÓÚ~]/.test(text))"""
 """Texts of headings, fields, buttons and links that the pseudo-locale did not change."""
 
-NAMES: Final = ("Greenroom", "Session Staging", "admin@greenroom.local")
+NAMES: Final = ("Greenroom", "Geographic Information System", "Session Staging", "admin@greenroom.local")
 ENGLISH: Final = re.compile(r"\b(?:the|is|are|not|of|which|must|and)\b")
 """Words that English sentences have and German ones do not."""
 OF_THE_API: Final = {"/admin/settings"}
@@ -43,8 +46,15 @@ OF_THE_API: Final = {"/admin/settings"}
 
 
 @pytest.fixture(scope="module")
-def instance(simulated_instance: Instance) -> Instance:
-    return simulated_instance
+def instance(simulated_instance: Instance) -> Iterator[Instance]:
+    """An instance with a workspace that has a long name."""
+    call = simulated_instance.call
+    present = call("GET", f"/images/{simulated_instance.desktop()}")["name"]
+    body = {"name": present, "friendly_name": "Geographic Information System", "cores": 1, "memory": 1_000_000_000}
+    image_id = call("POST", "/images", json=body)["image_id"]
+    call("PUT", f"/groups/{ALL_USERS}/images/{image_id}")
+    yield simulated_instance
+    call("DELETE", f"/images/{image_id}")
 
 
 @pytest.fixture
@@ -166,3 +176,31 @@ def test_a_language_from_right_to_left_has_its_navigation_on_the_right(speaker: 
     assert box is not None
     assert size is not None
     assert box["x"] > size["width"] / 2
+
+
+def test_panels_of_a_language_from_right_to_left_come_from_the_left(speaker: Callable[..., Person], instance: Instance):
+    person = speaker("ar-XB")
+    page = person.page
+    person.open("/admin/users")
+    page.locator("tr[data-row] a.row-link").first.click()
+    panel = page.locator("[data-side-panel]")
+    expect(panel.get_by_role("heading").first).to_be_visible()
+    assert_at_left(panel)
+    person.launch("Desktop")
+    page.get_by_role("navigation").locator("button[aria-controls]").click()
+    sheet = page.get_by_role("navigation").get_by_role("region")
+    assert_at_left(sheet)
+    page.set_viewport_size({"width": 360, "height": 780})
+    assert_at_left(sheet)
+    empty(instance)
+
+
+def assert_at_left(part: Locator) -> None:
+    """The part begins at the left edge of the window, ends inside it, and has nothing beside its own content."""
+    box = part.bounding_box()
+    size = part.page.viewport_size
+    assert box is not None
+    assert size is not None
+    assert (box["x"], box["x"] + box["width"] <= size["width"]) == (0, True)
+    assert part.evaluate("each => each.scrollWidth - each.clientWidth") == 0
+    assert not part.page.evaluate("document.documentElement.scrollWidth > innerWidth")

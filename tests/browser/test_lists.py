@@ -136,8 +136,20 @@ def test_an_action_for_several_rows_names_effects_refusals_and_results(admin: Pe
     expect(dialog.get_by_role("status")).to_have_text("1 of 2 done, 1 refused")
     expect(items.filter(has_text=NAMES[0]).get_by_role("img", name="Done")).to_be_visible()
     expect(items.filter(has_text=NAMES[1]).get_by_role("img", name="Refused")).to_be_visible()
+    assert instance.call("GET", f"/users/{users[NAMES[0]]}")["disabled"]
+
+    # An item that is not undone stays in the result, and can be undone again
+    address = f"**/users/{users[NAMES[0]]}"
+    page.route(address, lambda route: route.fulfill(status=409, json={"detail": "Another change is under way."}))
+    dialog.get_by_role("button", name="Undo").click()
+    expect(dialog.get_by_role("status")).to_have_text("0 undone, 1 not undone")
+    expect(items.filter(has_text=NAMES[0])).to_contain_text("Another change is under way.")
+    page.unroute(address)
+    dialog.get_by_role("button", name="Undo").click()
+    expect(dialog.get_by_role("status")).to_have_text("1 undone")
+    expect(dialog.get_by_role("button", name="Undo")).to_have_count(0)
     dialog.get_by_role("button", name="Close").last.click()
-    expect(admin.row(NAMES[0])).to_contain_text("disabled")
+    expect(admin.row(NAMES[0])).not_to_contain_text("disabled")
     expect(page.get_by_text("selected")).to_have_count(0)
     instance.call("POST", "/users", json={"username": NAMES[1], "password": "correct horse battery"})
 
@@ -191,7 +203,7 @@ def test_times_are_relative_or_absolute_as_the_user_chooses(admin: Person):
     expect(time).to_have_text(re.compile("ago$"))
 
 
-def test_on_a_telephone_rows_are_cards_that_show_the_state(admin: Person):
+def test_on_a_telephone_rows_are_cards_that_show_the_state(admin: Person, instance: Instance):
     page = admin.page
     page.set_viewport_size({"width": 390, "height": 780})
     admin.open("/admin/users")
@@ -206,6 +218,24 @@ def test_on_a_telephone_rows_are_cards_that_show_the_state(admin: Person):
     assert violations(page) == []
     row.get_by_role("link", name=NAMES[0]).click()
     expect(page.get_by_role("heading", level=1, name=NAMES[0])).to_be_visible()
+
+    admin.open("/admin/infrastructure/managers")
+    cells = page.locator("tr[data-row]").first.locator("td")
+    status, switch = (cells.and_(page.locator(f"[data-title='{title}']")) for title in ("Status", "Enabled"))
+    expect(status).to_be_in_viewport(ratio=1)
+    lefts = [box["x"] for cell in (status, switch) if (box := cell.bounding_box())]
+    assert lefts[0] < lefts[1]
+    expect(cells.and_(page.locator("[data-title=Zone]"))).to_be_hidden()
+
+    # A pool has the sentence about its state
+    pool = {"zone_id": instance.found["zones"][0]["zone_id"], "image_id": instance.desktop(), "num_sessions": 1}
+    config = instance.call("POST", "/staging-configs", json={**pool, "expiration": 8, "paused": True})
+    admin.open("/admin/staging")
+    card = page.locator(f"[data-row='{config['staging_config_id']}']")
+    expect(card.get_by_test_id("shortfall")).to_be_in_viewport(ratio=1)
+    expect(card.get_by_test_id("current")).to_be_in_viewport(ratio=1)
+    expect(card.locator("td[data-title='Deployment Zone']")).to_be_hidden()
+    instance.call("DELETE", f"/staging-configs/{config['staging_config_id']}")
 
 
 def test_a_session_shows_what_it_uses(admin: Person, user: Person, instance: Instance):

@@ -110,6 +110,21 @@ def test_an_action_of_the_search_opens_its_dialog(admin: Person, instance: Insta
         page.keyboard.press("Escape")
         expect(page.get_by_role("dialog")).to_have_count(0)
 
+    # The question stays the same when the Agent is disabled meanwhile
+    (agent, *_) = instance.call("GET", "/agents")
+    address = f"/agents/{agent['agent_id']}"
+    admin.open(f"/admin/infrastructure{address}?do=disable")
+    question = page.get_by_role("dialog").get_by_role("heading", name=f"Disable Agent {agent['hostname']}?")
+    expect(question).to_be_visible()
+    instance.call("PATCH", address, json={"enabled": False})
+    switch = page.get_by_role("switch", name=f"Enabled: Agent {agent['hostname']}", include_hidden=True)
+    expect(switch).not_to_be_checked()
+    expect(question).to_be_visible()
+    page.get_by_role("dialog").get_by_role("button", name="Disable", exact=True).click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert not instance.call("GET", address)["enabled"]
+    instance.call("PATCH", address, json={"enabled": True})
+
 
 def test_keys_walk_through_the_rows_of_a_list(admin: Person, group: str):
     page = admin.page

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import BrowserContext, expect
-from tests.acceptance.instance import Instance
+from tests.acceptance.instance import Instance, wait_for
 from tests.browser.console import LAYOUT_SHIFTS, Person, goto, use_colours, violations
 
 PAGES = {"/": "Workspaces", "/account": "My account", "/recordings": "Recordings", "/secrets": "Secrets"}
@@ -60,6 +61,37 @@ def test_the_launcher_has_landmarks_headings_and_named_controls(user: Person):
     user.open("/")
     expect(user.page.get_by_test_id("live")).to_have_text("Live")
     expect(user.page.locator("body")).to_match_aria_snapshot(LAUNCHER)
+
+
+def test_enter_starts_the_first_hit_and_the_latest_session_is_wide(user: Person, instance: Instance):
+    page = user.page
+    ids = [launched(user) for _ in range(3)]
+    wait_for(lambda: all(instance.has_status(each, "running") for each in ids), "the sessions run")
+    page.add_init_script(LAYOUT_SHIFTS)
+    user.open("/")
+    cards = page.get_by_role("region", name="Your sessions").get_by_role("article")
+    expect(cards).to_have_count(3)
+    expect(cards.first).to_have_attribute("data-session", ids[-1])
+    widths = [box["width"] for each in cards.all() if (box := each.bounding_box())]
+    assert widths[0] > 2 * max(widths[1:])
+    assert violations(page, practices=True) == []
+    assert page.evaluate("layoutShift()") <= MAX_LAYOUT_SHIFT
+    page.set_viewport_size({"width": 390, "height": 780})
+    expect(cards).to_have_count(2)
+    page.get_by_role("button", name="Show 1 more").click()
+    expect(cards).to_have_count(3)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def launched(user: Person) -> str:
+    """Launch the first hit of a search with Enter; returns the id of its session."""
+    user.open("/")
+    search = user.page.get_by_role("textbox", name="Search workspaces")
+    search.fill("deskt")
+    expect(user.page.get_by_test_id("launch-Desktop")).to_be_visible()
+    search.press("Enter")
+    user.page.wait_for_url(re.compile(r"/session/[0-9a-f-]{36}"))
+    return user.page.url.rsplit("/", 1)[1]
 
 
 def test_the_list_of_sessions_has_landmarks_headings_and_a_table(admin: Person):

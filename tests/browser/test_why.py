@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 from tests.acceptance.instance import Instance
+from tests.browser.conftest import empty
 from tests.browser.console import Person, use_colours, violations
 
 
@@ -47,6 +48,25 @@ def test_the_setting_that_decides_is_saved_after_a_preview(admin: Person, instan
     page.keyboard.press("Escape")
     expect(panel).to_have_count(0)
     expect(why).to_be_focused()
+
+
+def test_the_search_explains_the_last_launch_of_exactly_this_user(admin: Person, user: Person, instance: Instance):
+    page = admin.page
+    other = instance.call(
+        "POST", "/users", json={"username": f"m.{user.username}", "password": "correct horse battery"}
+    )
+    ids = {each["username"]: each["user_id"] for each in instance.call("GET", "/users")}
+    image = instance.desktop()
+    for name in (user.username, other["username"]):
+        instance.call("POST", "/sessions", json={"image_id": image, "user_id": ids[name]})
+    admin.open("/admin")
+    page.keyboard.press("Control+k")
+    page.get_by_role("combobox", name="Search").fill(f"why {user.username} cold")
+    page.get_by_role("option", name=f"Why was the last launch of {user.username} cold?").click()
+    expect(page.get_by_role("dialog", name=f"Why did {user.username} wait for Desktop?")).to_be_visible()
+    expect(page.locator("tr[data-row]").first).to_contain_text(other["username"])
+    empty(instance)
+    instance.call("DELETE", f"/users/{other['user_id']}")
 
 
 @pytest.mark.usefixtures("agent")

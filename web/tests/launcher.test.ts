@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { regionOf } from '../src/api/region';
 import type { LauncherImage } from '../src/api/types';
-import { sectionsOf, shownAtFirst, toggled, waitOf } from '../src/pages/launcher/sections';
+import { sectionsOf, toggled, waitOf, wideFirst } from '../src/pages/launcher/sections';
 
 function image(name: string, last_launched: string | null = null): LauncherImage {
   return { image_id: name, friendly_name: name, last_launched } as LauncherImage;
@@ -54,15 +54,17 @@ test.each([
 );
 
 test.each([
-  [3, 1440, 3],
-  [4, 1440, 4],
-  [7, 1440, 3],
-  [7, 2560, 4],
-  [7, 3840, 7],
-  [3, 390, 3],
-  [9, 390, 2],
-])('of %i sessions in a window of %i pixels, %i are shown at first', (count, width, shown) =>
-  expect(shownAtFirst(count, width)).toBe(shown),
+  [
+    ['stopped', 'running', 'paused', 'running'],
+    [1, 0, 2, 3],
+  ],
+  [
+    ['stopped', 'paused'],
+    [0, 1],
+  ],
+  [[], []],
+])('of sessions that are %j, the newest one that runs is wide', (statuses, order) =>
+  expect(wideFirst(statuses.map((status, index) => ({ status, index }))).map(({ index }) => index)).toEqual(order),
 );
 
 test('a star adds a workspace at the end, and removes it', () => {

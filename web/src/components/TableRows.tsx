@@ -210,12 +210,13 @@ interface CellProps<Row> {
 }
 
 function Cell<Row>({ column, rank, row }: CellProps<Row>) {
-  const { render, value, align, title, hideTitle } = column;
+  const { key, render, value, align, title, hideTitle } = column;
   const text = render ? '' : String(value?.(row) ?? '–');
   return (
     <td
       className={render ? undefined : 'nowrap'}
       data-rank={rank}
+      data-state={key === 'status' || key === 'state' || undefined}
       data-title={hideTitle || rank === 'title' ? undefined : title}
       {...(align ? { align } : {})}
     >

@@ -1,6 +1,7 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
+import { useMediaQuery } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
 import { useRef, useState } from 'react';
 import { Link, useNavigate } from 'react-router';
@@ -19,16 +20,16 @@ import { withoutSettings } from '../../components/titles';
 import { openingFrom, rememberOpening } from '../session/opening';
 import { WhyButton } from '../../why/WhyButton';
 import styles from './RunningSessions.module.css';
-import { shownAtFirst } from './sections';
+import { wideFirst } from './sections';
 
 /** The interval of new pictures of the screens, in seconds, and their width. */
 const RENEWED_AFTER_S = 10;
 const PICTURE_WIDTH = 960;
 
-/** The sessions of the user, with buttons to open, stop, pause or end them. */
+/** The sessions of the user, with buttons to open, stop, pause or end them. The first one is wide. */
 export function RunningSessions({ sessions, images }: { sessions: Session[]; images: LauncherImage[] }) {
   const [showsAll, setShowsAll] = useState(false);
-  const atFirst = shownAtFirst(sessions.length, window.innerWidth);
+  const atFirst = useShownAtFirst();
   const hidden = sessions.length - atFirst;
   return (
     <section aria-label={t`Your sessions`} className={styles.section}>
@@ -43,26 +44,34 @@ export function RunningSessions({ sessions, images }: { sessions: Session[]; ima
         )}
       </div>
       <div className={styles.cards}>
-        {sessions.slice(0, showsAll ? undefined : atFirst).map((session) => (
-          <SessionCard
-            key={session.session_id}
-            session={session}
-            image={images.find((image) => image.image_id === session.image_id)}
-            isAlone={sessions.length === 1}
-          />
-        ))}
+        {wideFirst(sessions)
+          .slice(0, showsAll ? undefined : atFirst)
+          .map((session) => (
+            <SessionCard
+              key={session.session_id}
+              session={session}
+              image={images.find((image) => image.image_id === session.image_id)}
+            />
+          ))}
       </div>
     </section>
   );
 }
 
+/** How many sessions are shown at first: the wide one and two rows beside it (RunningSessions.module.css), so that the workspaces stay visible. */
+function useShownAtFirst(): number {
+  const now = { getInitialValueInEffect: false }; // so that nothing moves
+  const isMedium = useMediaQuery('(min-width: 52em)', undefined, now);
+  const isLarge = useMediaQuery('(min-width: 140em)', undefined, now);
+  return isLarge ? 5 : isMedium ? 3 : 2;
+}
+
 interface CardProps {
   session: Session;
   image: LauncherImage | undefined;
-  isAlone: boolean;
 }
 
-function SessionCard({ session, image, isAlone }: CardProps) {
+function SessionCard({ session, image }: CardProps) {
   const name = session.image_friendly_name;
   const runs = session.status === 'running';
   const picture = useRef<HTMLDivElement>(null);
@@ -75,12 +84,7 @@ function SessionCard({ session, image, isAlone }: CardProps) {
       openingFrom(picture.current, screen ?? artwork, { isScreen: screen !== undefined }),
     );
   return (
-    <article
-      className={styles.card}
-      data-session={session.session_id}
-      data-alone={isAlone || undefined}
-      data-off={!runs || undefined}
-    >
+    <article className={styles.card} data-session={session.session_id} data-off={!runs || undefined}>
       <div ref={picture} className={styles.picture}>
         {url ? <img src={url} alt={t`Screen of ${name}`} /> : <Artwork name={name} src={image?.image_src} />}
       </div>

@@ -1,7 +1,7 @@
 /** The order of the workspaces on the launcher, and the words of a workspace. Pure functions. */
 
 import { t } from '@lingui/core/macro';
-import type { LauncherImage, Schemas, Uuid } from '../../api/types';
+import type { LauncherImage, Schemas, Session, Uuid } from '../../api/types';
 
 export interface Section {
   title: string;
@@ -49,19 +49,10 @@ function filled(sections: Section[]): Section[] {
   return sections.filter(({ images }) => images.length > 0);
 }
 
-/** The width of a card of a session with its gap, in pixels, as in RunningSessions.module.css. */
-const CARD_WIDTH = 376;
-/** The width of the page in pixels, or its share of a large window, as in UserLayout.module.css. */
-const COLUMN_WIDTH = 1320;
-const COLUMN_SHARE = 0.68;
-const FEWEST = 2;
-
-/** How many of `count` sessions are shown at first in a window of this width: one row, so that the workspaces are visible. */
-export function shownAtFirst(count: number, width: number): number {
-  const column = Math.min(width, Math.max(COLUMN_WIDTH, width * COLUMN_SHARE));
-  const row = Math.max(FEWEST, Math.floor(column / CARD_WIDTH));
-  // One more card is no longer than the button that would show it.
-  return count <= row + 1 ? count : row;
+/** The sessions, newest first, except that the newest one that runs comes before all others. */
+export function wideFirst<Item extends Pick<Session, 'status'>>(sessions: Item[]): Item[] {
+  const wide = sessions.find(({ status }) => status === 'running');
+  return wide ? [wide, ...sessions.filter((each) => each !== wide)] : sessions;
 }
 
 /** When a workspace would be usable, in a word, and the tone of the word. */

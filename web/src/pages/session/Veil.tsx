@@ -18,7 +18,12 @@ export function Veil({ words }: { words: string | null }) {
   const isLeaving = words === null;
   if (isLeaving && last === null) return null;
   return (
-    <div className={`${styles.veil} stage-backdrop`} data-leaving={isLeaving || undefined} aria-hidden={isLeaving}>
+    <div
+      className={`${styles.veil} stage-backdrop`}
+      data-testid="veil"
+      data-leaving={isLeaving || undefined}
+      aria-hidden={isLeaving}
+    >
       {opening?.picture && <Picture opening={opening} picture={opening.picture} />}
       <p className={styles.words} role={isLeaving ? undefined : 'status'}>
         {words ?? last}…
