@@ -145,7 +145,7 @@ def dsn(cluster: PostgresCluster) -> Iterator[str]:
     """Connection string of a fresh, migrated database, dropped afterwards."""
     name = f"t_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(cluster.dsn, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template_greenroom'.encode())
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template_greenroom STRATEGY FILE_COPY'.encode())
     yield cluster.dsn.replace("dbname=greenroom", f"dbname={name}")
     with psycopg.connect(cluster.dsn, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
