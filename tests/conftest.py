@@ -79,11 +79,14 @@ def log_as_it_was() -> Iterator[None]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the longest files first if several processes share the files, so that all processes end at the same time.
 
-    A file that was not recorded is assumed to take a second for each of its tests.
+    Each test of a file that was not recorded is assumed to take as long as the mean test of the recorded files among
+    these.
     """
     if hasattr(config, "workerinput"):
-        files = [item.nodeid.partition("::")[0] for item in items]
-        seconds: dict[str, float] = {**Counter(files), **load_durations()}
+        numbers = Counter(item.nodeid.partition("::")[0] for item in items)
+        recorded = {file: seconds for file, seconds in load_durations().items() if file in numbers}
+        mean_s = sum(recorded.values()) / (sum(numbers[file] for file in recorded) or 1)
+        seconds = {file: recorded.get(file, number * mean_s) for file, number in numbers.items()}
         items.sort(key=lambda item: -seconds[item.nodeid.partition("::")[0]])
 
 
