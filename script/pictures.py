@@ -216,8 +216,7 @@ class Camera:
         page.get_by_role("main").wait_for()
         if picture.click:
             page.get_by_role("button", name=picture.click).first.click()
-        wait_until_still(page)
-        content = small_png(page.screenshot(animations="disabled", caret="hide"))
+        content = small_png(still_picture(page))
         page.close()
         return content
 
@@ -279,20 +278,23 @@ class Camera:
         return self._addresses
 
 
-def wait_until_still(page: Page) -> None:
-    """Wait until the page requests nothing, all its pictures and fonts are there, and it looks the same twice."""
+def still_picture(page: Page) -> bytes:
+    """Return a picture of the page once it requests nothing, all its pictures and fonts are there, and it looks the
+    same twice."""
     page.wait_for_function(
         "() => document.fonts.status === 'loaded' && [...document.images].every(image => image.complete)"
         " && !document.querySelector('main [aria-busy=true]')"
     )
-    before = b""
+    before = after = b""
     for _ in range(20):
         page.wait_for_timeout(250)
         after = page.screenshot(animations="disabled", caret="hide")
         if after == before and not is_blank(after):
-            return
+            break
         before = after
-    print(f"{page.url} still changes; the picture shows its present state", file=sys.stderr)
+    else:
+        print(f"{page.url} still changes; the picture shows its present state", file=sys.stderr)
+    return after
 
 
 def read_demo(data: str, *, language: str = "en", incident: bool = False, small: bool = False) -> dict[str, Any]:

@@ -23,6 +23,11 @@ FLAVORS = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option with which `script/test --prepare` builds images."""
+    parser.addoption("--build-images", action="store_true", help="build the images of the tests, and run no test")
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build what the collected tests need; not in a fixture, where it would count against a test's time limit."""
     if session.config.option.collectonly:
@@ -37,6 +42,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
     if "role_images" in used and subprocess.run([ROLES_BUILD, "--without-desktop"], check=False).returncode != 0:
         pytest.exit("the images of the roles could not be built; see the output above", returncode=1)
+    if session.config.option.build_images:
+        pytest.exit("the images are built", returncode=0)
 
 
 def recipes() -> list[str]:
