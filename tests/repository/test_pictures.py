@@ -54,7 +54,7 @@ def test_each_picture_for_the_documentation_exists_there():
 
 def test_the_key_pages_are_compared_in_both_themes_and_both_languages():
     compared = [picture for picture in PICTURES if picture.compared]
-    assert 20 <= len(compared) <= 26
+    assert 20 <= len(compared) <= 32
     assert {picture.theme for picture in compared} == {"light", "dark"}
     assert {picture.language for picture in compared} == {"en", "de"}
     assert {picture.width for picture in compared} == set(HEIGHTS)
