@@ -1,4 +1,4 @@
 import { createContext } from 'react';
 
-/** Tells the dialog around a side sheet whether the sheet is open: Escape then closes the sheet only. */
+/** Notifies the dialog around a side sheet that the sheet is open, so that Escape closes only the sheet. */
 export const CoveredContext = createContext<(isCovered: boolean) => void>(() => undefined);
