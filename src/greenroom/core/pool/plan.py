@@ -131,8 +131,9 @@ def _shrink(counted: Sequence[PooledSession], target: int, draft: _Draft) -> Non
     replaced = rotation.replaced(counted)[:surplus]
     for session in replaced:
         draft.end(session, "Its replacement is ready.")
-    starting = sorted((s for s in counted if not s.claimable), key=lambda s: (s.created, s.session_id), reverse=True)
-    usable = sorted((s for s in counted if s.claimable and s not in replaced), key=lambda s: (s.created, s.session_id))
+    others = sorted((s for s in counted if s not in replaced), key=lambda s: (s.created, s.session_id))
+    starting = [s for s in reversed(others) if not s.claimable]
+    usable = [s for s in others if s.claimable]
     for session in [*starting, *usable][: excess - len(replaced)]:
         draft.end(session, f"{len(counted)} are staged, and {target} are needed.")
 

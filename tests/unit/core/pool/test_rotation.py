@@ -86,6 +86,14 @@ def test_the_old_one_goes_when_its_replacement_is_there():
     assert len(made.actions) == 1, "the next one begins when this is done"
 
 
+def test_a_replaced_session_that_is_not_usable_ends_once():
+    replaced = session(0, "starting", created=NOW, expires=NOW + timedelta(hours=1))
+    new = session(7, created=NOW, expires=NOW + timedelta(hours=1), replaces="s0")
+    others = [replace(each, session_id=f"o{number}") for number, each in enumerate(born_together(3))]
+    ended = {action.session_id for action in plan(snapshot(replaced, new, *others)).actions}
+    assert len(ended) == 5 - snapshot().config.num_sessions
+
+
 def test_the_old_one_stays_while_the_pool_is_not_full_without_it():
     expires = NOW + timedelta(hours=1)
     old, new = born_together(1, expires_in_s=3600)[0], session(7, created=NOW, expires=expires, replaces="s0")
