@@ -199,6 +199,7 @@ def test_a_sessions_page_has_placement_screen_command_and_log_rows(admin: Person
     expect(page.get_by_role("row").filter(has_text="used").first).to_contain_text("default")
     notice = user.page.get_by_role("status").filter(has_text="An administrator took a screenshot of this session at")
     expect(notice).to_have_count(0)
+    page.get_by_role("tab", name="Details").click()
     page.get_by_role("button", name="Show the screen").click()
     expect(page.get_by_role("img", name="Screen of")).to_be_visible(timeout=30_000)
     expect(notice).to_be_visible()

@@ -73,10 +73,11 @@ export function FactTiles({ today }: { today: Today }) {
               <Trans>
                 {ph({ free: cores(capacity.cores_free) })}{' '}
                 <span className={classes.of}>of {ph({ all: cores(capacity.cores) })} cores</span>
-              </Trans>{' '}
-              <WhyButton subject={{ kind: 'capacity' }} about={t`the free capacity`} />
+              </Trans>
             </Big>
-            <p className={classes.note}>{capacityText(capacity)}</p>
+            <p className={classes.note}>
+              {capacityText(capacity)} <WhyButton subject={{ kind: 'capacity' }} about={t`the free capacity`} />
+            </p>
           </Tile>
         )}
         {sessions && (
