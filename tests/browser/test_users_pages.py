@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import re
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import BrowserContext, expect
+=======
+import time
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, Route, expect
+>>>>>>> k5
 from tests.acceptance.instance import Instance, wait_for
 from tests.browser.console import LAYOUT_SHIFTS, Person, goto, use_colours, violations
 
@@ -14,6 +22,24 @@ PAGES = {"/": "Workspaces", "/account": "My account", "/recordings": "Recordings
 WIDTHS = (360, 1440, 3840)
 """Widths of windows, in pixels."""
 MAX_LAYOUT_SHIFT = 0.01
+
+WAITS = """
+{
+  const seen = new Map();
+  window.waits = [];
+  const look = (now) => {
+    for (const each of document.querySelectorAll('.mantine-Skeleton-root, .mantine-Loader-root')) {
+      if (!seen.has(each)) seen.set(each, now);
+      if (getComputedStyle(each).visibility === 'hidden' || seen.get(each) === null) continue;
+      window.waits.push(now - seen.get(each));
+      seen.set(each, null);
+    }
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}
+"""
+"""A script for each page: `waits` are the times in milliseconds after which signs of waiting became visible."""
 
 LAUNCHER = """
 - link "To the content"
@@ -119,6 +145,38 @@ def test_pages_of_users_are_accessible_fit_every_width_and_do_not_move(user: Per
         page.set_viewport_size({"width": 1360, "height": 800})
         page.evaluate("layoutShift()")
     assert unclean == []
+
+
+def test_nothing_shows_that_it_waits_before_300_ms(user: Person):
+    def answer_late(route: Route) -> None:
+        time.sleep(0.8)
+        route.continue_()
+
+    user.page.add_init_script(WAITS)
+    user.open("/")
+    user.page.route("**/api/v1/secrets*", answer_late)
+    user.follow("/secrets")
+    expect(user.page.get_by_role("heading", level=1, name="Secrets")).to_be_visible()
+    expect(user.page.locator(".mantine-Skeleton-root")).to_have_count(0)
+    waits = user.page.evaluate("waits")
+    assert waits
+    assert min(waits) > 250, "a frame before 300 ms"
+
+
+def test_the_launcher_with_a_running_session_does_not_move(user: Person, instance: Instance):
+    page = user.page
+    page.add_init_script(LAYOUT_SHIFTS)
+    page.request.post(
+        f"{instance.url}/api/v1/sessions", data={"image_id": instance.desktop()}, headers={"Origin": instance.url}
+    )
+    wait_for(lambda: instance.sql("SELECT 1 FROM sessions WHERE status = 'running'"), "the session runs")
+    user.open("/")
+    expect(page.get_by_role("region", name="Your sessions").get_by_role("link", name="Open Desktop")).to_be_visible()
+    expect(page.locator(".mantine-Skeleton-root")).to_have_count(0)
+    for colours in ("dark", "light"):
+        use_colours(page, colours)
+        assert violations(page, practices=True) == [], colours
+    assert page.evaluate("layoutShift()") <= MAX_LAYOUT_SHIFT
 
 
 def test_the_log_in_page_is_accessible_in_both_themes(instance: Instance, new_context: Callable[..., BrowserContext]):

@@ -65,7 +65,7 @@ export function History({ config }: { config: StagingConfig }) {
         />
       </Part>
       {data.recent_misses.length > 0 && (
-        <Part title={t`Last misses`}>
+        <Part title={t`Last misses of this pool`}>
           <DataTable
             caption={t`Last misses`}
             list="last-misses"

@@ -46,7 +46,7 @@ const COLUMNS: Column<StagingConfig>[] = [
     width: '32%',
     render: (row) => <PoolState config={row} />,
   },
-  { key: 'ready', title: t`Ready (24 h)`, rank: 'more', render: (row) => <ReadyLine config={row} /> },
+  { key: 'ready', title: t`Ready (24 h)`, optional: true, rank: 'more', render: (row) => <ReadyLine config={row} /> },
   {
     key: 'hits',
     title: t`Hits (24 h)`,
