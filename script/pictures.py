@@ -103,7 +103,7 @@ PICTURES: Final = (
     *_compared(Picture(name="users", address="/admin/users?sort=username")),
     Picture(name="users-narrow", address="/admin/users", width=390),
     Picture(name="groups", address="/admin/groups"),
-    *_compared(Picture(name="group-settings", address="/admin/groups/{group}", docs=True)),
+    *_compared(Picture(name="group-settings", address="/admin/groups/{group}?tab=settings", docs=True)),
     *_compared(Picture(name="stage-map", address="/admin/infrastructure/stage-map")),
     Picture(name="stage-map-dark", address="/admin/infrastructure/stage-map", theme="dark"),
     Picture(name="stage-map-narrow", address="/admin/infrastructure/stage-map", width=390),

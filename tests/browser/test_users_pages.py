@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import re
-from collections.abc import Callable
-
-import pytest
-from playwright.sync_api import BrowserContext, expect
-=======
 import time
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import BrowserContext, Route, expect
->>>>>>> k5
 from tests.acceptance.instance import Instance, wait_for
 from tests.browser.console import LAYOUT_SHIFTS, Person, goto, use_colours, violations
 
