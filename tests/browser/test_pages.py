@@ -22,9 +22,9 @@ LISTED = {menu: dict(re.findall(r"path: '(.+)',\s+title: t`([^`]+)`", places)) f
 OTHERS = {
     "Account": {"/": "Workspaces"},
     "Sessions": {
-        "/admin/sessions/{session}": "Desktop of admin@greenroom.local",
-        "/admin/sessions/{session}?tab=placement": "Desktop of admin@greenroom.local",
-        "/admin/sessions/{session}?tab=logs": "Desktop of admin@greenroom.local",
+        "/admin/sessions/{session}": "admin@greenroom.local\u2019s Desktop",
+        "/admin/sessions/{session}?tab=placement": "admin@greenroom.local\u2019s Desktop",
+        "/admin/sessions/{session}?tab=logs": "admin@greenroom.local\u2019s Desktop",
     },
     "Pools": {
         "/admin/staging/{config}": "Desktop in default",
