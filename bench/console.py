@@ -18,7 +18,7 @@ from tests.acceptance.instance import Instance, running_instance
 from tests.browser.console import LAYOUT_SHIFTS, Person, logged_in
 from tests.browser.own_machine import chromium_options
 from tests.browser.test_first_load import MAX_BYTES, MAX_ROUNDS, follow_first_load, loaded, rounds
-from tests.browser.test_pages import MAX_LAYOUT_SHIFT, PAGES, ids_of
+from tests.browser.test_pages import MAX_LAYOUT_SHIFT, PAGES, objects_for_pages
 from tests.support.crowd import Crowd, fill
 
 from bench.table import Figure, median, spread
@@ -121,9 +121,8 @@ def _first_load(office: Office) -> list[Figure]:
 
 def _moved_parts(office: Office) -> list[Figure]:
     """The Cumulative Layout Shift of each page, once."""
-    config = office.instance.stage(0)
-    ids, shifts = ids_of(office.instance, config), list[float]()
-    with office.window() as person:
+    shifts: list[float] = []
+    with objects_for_pages(office.instance) as ids, office.window() as person:
         page = person.page
         page.add_init_script(LAYOUT_SHIFTS)
         person.open("/")
@@ -134,7 +133,6 @@ def _moved_parts(office: Office) -> list[Figure]:
             expect(page.locator(".mantine-Skeleton-root")).to_have_count(0)
             page.wait_for_timeout(SETTLED_MS)
             shifts.append(page.evaluate("layoutShift()"))
-    office.instance.unstage(config)
     name = f"console: layout shift (CLS) of the worst of {len(PAGES)} pages"
     return [
         Figure(name, max(shifts), MAX_LAYOUT_SHIFT, "", "the goal", len(shifts), spread(shifts), shifts, goal=1),

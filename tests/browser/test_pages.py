@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,13 @@ PAGES = {address: heading for part in PARTS.values() for address, heading in par
 
 @pytest.fixture(scope="module")
 def ids(instance: Instance) -> Iterator[dict[str, str]]:
+    """Ids for the addresses of `PAGES`."""
+    with objects_for_pages(instance) as ids:
+        yield ids
+
+
+@contextmanager
+def objects_for_pages(instance: Instance) -> Iterator[dict[str, str]]:
     """Ids for the addresses of `PAGES`: of the objects of the instance, a staging config with Desired 0, a running
     session of the administrator, and a webhook."""
     nouns = ("images", "users", "groups", "zones", "managers", "agents")
