@@ -168,7 +168,8 @@ async def test_each_agent_says_how_far_it_is(stage: Stage):
     await stage.db.write(another, (stage.agent_id,))
     state |= {"how": "", "reason": "", "size_bytes": 0}
     image = await stage.admin.only("/api/v1/images")
-    assert image["agents"] == [{"agent_id": stage.agent_id, "hostname": "agent-1", "digest": "", **state}]
+    place = {"agent_id": stage.agent_id, "hostname": "agent-1", "zone_name": "default", "digest": ""}
+    assert image["agents"] == [{**place, **state}]
     agent = await stage.admin.read(f"/api/v1/agents/{stage.agent_id}")
     assert [{k: v for k, v in entry.items() if k != "updated"} for entry in agent["images"]] == [
         {"name": image["name"], **state}

@@ -304,6 +304,8 @@ async def test_the_page_today_is_about_the_zones_of_the_role(site: Site, user: C
     assert (today["pools"]["pools"], today["capacity"]["agents"], today["sessions"]["number"]) == (1, 1, 1)
     assert (today["launches"], today["changes"], today["next_credential"]) == (None, None, None)
     assert "launches" not in {entry["code"] for entry in today["attention"]}
+    why = await user.read("/api/v1/why/capacity")
+    assert [fact["object"]["id"] for step in why["steps"] for fact in step["facts"]] == [site.agents[1]]
 
 
 async def test_the_page_today_of_a_help_desk_is_about_the_sessions_of_its_groups(site: Site, user: Client):
@@ -334,7 +336,7 @@ async def test_the_routes_with_a_scope_are_these(app: FastAPI):
     listed = {f"{r.method} {r.path}" for r in access_of(app) if r.declared and r.declared.scope is LISTED}
     scoped = {r.path for r in access_of(app) if r.declared and isinstance(r.declared.scope, ObjectScope)}
     nouns = ("agents", "managers", "zones", "gateways", "staging-configs", "users", "groups")
-    names = (*nouns, "sessions", "today", "stage-map", "series", "search")
+    names = (*nouns, "sessions", "today", "stage-map", "series", "search", "why/capacity")
     assert {what for what in listed if "{" not in what} == {f"GET /api/v1/{name}" for name in names}
     assert all(
         "{session_id}" in what or what.endswith("/leases/{lease_id}/recording") for what in listed if "{" in what
