@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest';
 import { logHistogramQuery } from '../src/api/queries';
 import type { Hit } from '../src/api/types';
 import { actionTitle, actorOf, categoryTitle, sentenceOf } from '../src/pages/admin/diagnostics/auditTitles';
-import { isAsked } from '../src/pages/admin/diagnostics/logFilter';
+import { enabledWhile } from '../src/pages/admin/diagnostics/logFilter';
 import { partsWithIds, withShortIds } from '../src/pages/admin/diagnostics/logIds';
 import { askedFor, offersFor, partsOf } from '../src/pages/admin/diagnostics/logSearch';
 
@@ -91,10 +91,10 @@ test('an API key has its name and that of its owner as actor', () => {
 test('the sentence of an event has the name of the API key and the title of an operation', () => {
   const event = { actor_kind: 'key', actor_name: 'API key abc', key_name: 'nightly', on_behalf_of_name: null };
   const created = { ...event, code: 'webhook-created', message: 'API key abc created webhook Chat' };
-  expect(sentenceOf(created)).toBe('nightly created webhook Chat');
+  expect(sentenceOf(created)).toBe('API key nightly created webhook Chat');
   expect(sentenceOf({ ...created, key_name: null })).toBe('API key abc created webhook Chat');
   const operation = { ...event, code: 'create-lease', message: 'API key abc: create lease' };
-  expect(sentenceOf(operation)).toBe('nightly: Lease of a session');
+  expect(sentenceOf(operation)).toBe('API key nightly: Lease of a session');
 });
 
 test.each([
@@ -104,7 +104,7 @@ test.each([
   vi.useFakeTimers();
   const queryFn = vi.fn(() => Promise.resolve({} as never));
   const queries = new QueryClient();
-  const query = { ...logHistogramQuery({ level: 'INFO' }), queryFn, enabled: isAsked(live) };
+  const query = { ...logHistogramQuery({ level: 'INFO' }), queryFn, enabled: enabledWhile(live) };
   const stop = new QueryObserver(queries, query).subscribe(() => undefined);
   await vi.advanceTimersByTimeAsync(61_000);
   expect(queryFn).toHaveBeenCalledTimes(times);

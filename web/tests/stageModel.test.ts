@@ -3,7 +3,7 @@ import { agentText, poolText, primaryChanges, rowsOf, sessionText, zoneFacts } f
 import { layOut, sizesFor } from '../src/stage/layout';
 import { COLORS, isStaged, looksOf, OTHER, shapeOf } from '../src/stage/looks';
 import { seated, zonesOf } from '../src/stage/model';
-import { between, changeOf, drawingOf } from '../src/stage/motion';
+import { between, changeOf, drawingOf, hasMovement } from '../src/stage/motion';
 import { agent, crowd, manager, pool, session, stage } from './stage';
 
 const staged = (id: string, facts = {}) => session(id, { username: null, staging_config_id: 'p0', ...facts });
@@ -97,9 +97,11 @@ test('a change without a movement draws all dots once', () => {
   expect([still.size, before.size, after.size]).toEqual([2, 0, 0]);
 });
 
-test('a marked workspace fades the others', () => {
+test('a marked workspace fades the others without a movement', () => {
   const sessions = [session('s0'), session('s1', { image_id: 'gimp' })];
-  const drawing = drawn(stage({ agents: [agent('a0')], sessions }), 'gimp');
+  const map = stage({ agents: [agent('a0')], sessions });
+  const drawing = drawn(map, 'gimp');
+  expect(hasMovement(changeOf(drawn(map), drawing))).toBe(false);
   expect([...drawing.values()].map(({ isFaded }) => isFaded)).toEqual([true, false]);
 });
 

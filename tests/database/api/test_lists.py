@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from tests.database.api.client import Client
+from tests.database.api.staging import bare_session
 from tests.database.test_indexes import Recorder, plan
 from tests.support import rows
 
@@ -172,16 +173,22 @@ async def test_measured_values_order_running_sessions(admin: Client, db: Databas
 
 @pytest.mark.usefixtures("stored")
 async def test_users_have_their_last_launch_with_a_session(admin: Client, db: Database):
-    session_id = str(uuid.uuid4())
-    await db.write(
-        "UPDATE launches SET session_id = %s WHERE launch_id = (SELECT launch_id FROM launches"
-        " JOIN users USING (user_id) WHERE username = 'carla@example.org' ORDER BY at LIMIT 1)",
-        (session_id,),
-    )
-    found = {user["username"]: user for user in await admin.read("/api/v1/users")}
-    assert found["carla@example.org"]["last_launched_session_id"] == session_id
-    assert found["carla@example.org"]["last_launched"] is not None
-    assert found["Ben@example.org"]["last_launched"] is None, "its launches have no session"
+    async def launched(session_id: str) -> dict[str, Any]:
+        """Return carla after a launch with this session."""
+        await db.write(
+            "UPDATE launches SET session_id = %s WHERE launch_id = (SELECT launch_id FROM launches"
+            " JOIN users USING (user_id) WHERE username = 'carla@example.org' ORDER BY at LIMIT 1)",
+            (session_id,),
+        )
+        found = {user["username"]: user for user in await admin.read("/api/v1/users")}
+        assert found["Ben@example.org"]["last_launched"] is None, "its launches have no session"
+        return found["carla@example.org"]
+
+    session_id = await bare_session(db)
+    assert (await launched(session_id))["last_launched_session_id"] == session_id
+    carla = await launched(str(uuid.uuid4()))
+    assert carla["last_launched"] is not None
+    assert carla["last_launched_session_id"] is None, "the session is not stored any more"
 
 
 @pytest.mark.usefixtures("stored")

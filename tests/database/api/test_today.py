@@ -163,7 +163,7 @@ async def test_the_facts_name_sessions_changes_and_the_slowest_launch(app: FastA
     newest = today["changes"]["newest"][0]
     assert newest["message"].endswith("Sales")
     assert [(name["text"], name["object"]["kind"]) for name in newest["names"]][-1] == ("Sales", "group")
-    assert newest["message"].startswith(newest["key_name"])
+    assert newest["message"].startswith(f"API key {newest['key_name']}")
     assert newest["names"][0]["object"]["kind"] == "api_key"
     assert today["sessions"]["oldest"]["user_id"] == today["launches"]["slowest"]["user_id"] == user_id
     assert today["launches"]["slowest"]["image_id"] == stage.image_id

@@ -1,6 +1,6 @@
 /** The changes that pages request. */
 
-import { client, dataOf, deletionOf } from './client';
+import { ApiError, client, dataOf, deletionOf } from './client';
 import { browserRegion } from './region';
 import type { Schemas, SessionAction, Uuid } from './types';
 
@@ -59,7 +59,13 @@ export function runCommand(sessionId: Uuid, body: Schemas['CommandCreate']) {
 /** `body` has the last values of the stream of the page. */
 export function keepSessionAlive(sessionId: Uuid, body: Schemas['KeepaliveCreate']) {
   const params = { path: { session_id: sessionId } };
-  return dataOf(client.POST('/api/v1/sessions/{session_id}/keepalives', { params, body }));
+  const send = (report: typeof body) =>
+    dataOf(client.POST('/api/v1/sessions/{session_id}/keepalives', { params, body: report }));
+  return send(body).catch((error: unknown) => {
+    // During a rolling update, an api of the former version refuses the fields that it does not know.
+    if (error instanceof ApiError && error.status === 422) return send({ round_trip_ms: body.round_trip_ms });
+    throw error;
+  });
 }
 
 export function createStagingConfig(body: Schemas['StagingCreate']) {

@@ -1,14 +1,29 @@
 import '@mantine/notifications/styles.layer.css';
-import { Notifications } from '@mantine/notifications';
+import { Notifications, notifications } from '@mantine/notifications';
 import { useQuery } from '@tanstack/react-query';
+import { useCallback, useState } from 'react';
 import { MeContext, meQuery } from '../api/auth';
+import type { Subject } from '../why/subject';
+import { OpenWhyContext, WhyOpened } from '../why/WhyButton';
 
-/** All notices, at the upper right. "Why?" in a notice shows what the user may see. */
+/**
+ * All notices, at the upper right. "Why?" in a notice closes the notices, which would lie over the panel and close by
+ * themselves, and shows what the user may see.
+ */
 export function NoticeList() {
   const { data: me } = useQuery({ ...meQuery, enabled: false });
+  const [asked, setAsked] = useState<Subject | null>(null);
+  const open = useCallback((subject: Subject) => {
+    notifications.clean();
+    setAsked(subject);
+  }, []);
+  const close = useCallback(() => setAsked(null), []);
   return (
     <MeContext value={me ?? null}>
-      <Notifications position="top-right" />
+      <OpenWhyContext value={open}>
+        <Notifications position="top-right" />
+      </OpenWhyContext>
+      {asked && <WhyOpened subject={asked} onClose={close} />}
     </MeContext>
   );
 }

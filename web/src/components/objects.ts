@@ -37,8 +37,9 @@ const PAGES: Record<ObjectKind, { to: (id: string) => string; needs: string }> =
 
 /** The address of the page of an object; null = the user may not open it. */
 export function addressOf({ kind, id }: { kind: ObjectKind; id: string }, me: Me | null | undefined): string | null {
-  const { to, needs } = PAGES[kind];
-  return allows(me, needs) ? to(id) : null;
+  // A page that is older than the server does not know the kinds that were added since.
+  const page = (PAGES as Partial<typeof PAGES>)[kind];
+  return page && allows(me, page.needs) ? page.to(id) : null;
 }
 
 /** The address at which an action helps: the page of the object, or its form. */

@@ -8,8 +8,9 @@ const MIDDLE = '(min-width: 40em) and (max-width: 74.99em)';
 /** The space may change by a scrollbar when columns are hidden. They are not shown again then. */
 const SCROLLBAR_PX = 24;
 
-interface Hidden<Row> {
-  of: Column<Row>[];
+interface Hidden {
+  /** The keys of the columns. */
+  of: string;
   space: number;
   count: number;
 }
@@ -26,8 +27,9 @@ export function useFittingColumns<Row>(
   const isMiddle = useMediaQuery(MIDDLE, false, { getInitialValueInEffect: false });
   const isActive = enabled && isMiddle;
   const [space, setSpace] = useState(0);
-  const [hidden, setHidden] = useState<Hidden<Row>>({ of: columns, space, count: 0 });
-  const isCurrent = hidden.of === columns && Math.abs(hidden.space - space) <= SCROLLBAR_PX;
+  const keys = columns.map(({ key }) => key).join(' '); // the array may be new at each rendering
+  const [hidden, setHidden] = useState<Hidden>({ of: keys, space, count: 0 });
+  const isCurrent = hidden.of === keys && Math.abs(hidden.space - space) <= SCROLLBAR_PX;
   const count = isActive && isCurrent ? hidden.count : 0;
   const fitting = useMemo(() => withoutLast(columns, count), [columns, count]);
   useLayoutEffect(() => {
@@ -43,7 +45,7 @@ export function useFittingColumns<Row>(
   useLayoutEffect(() => {
     const scroller = body.current?.closest('[role=region]');
     if (!isActive || !space || !scroller || scroller.scrollWidth <= scroller.clientWidth) return;
-    if (withoutLast(columns, count + 1).length < fitting.length) setHidden({ of: columns, space, count: count + 1 });
+    if (withoutLast(columns, count + 1).length < fitting.length) setHidden({ of: keys, space, count: count + 1 });
   });
   return fitting;
 }

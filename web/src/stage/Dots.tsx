@@ -3,7 +3,7 @@ import { useReducedMotion } from '@mantine/hooks';
 import { useLayoutEffect, useMemo, useRef } from 'react';
 import type { Rect, Scene } from './layout';
 import type { Looks } from './looks';
-import { between, type Change, changeOf, type Drawing, drawingOf, MOVE_MS } from './motion';
+import { between, type Change, changeOf, type Drawing, drawingOf, hasMovement, MOVE_MS } from './motion';
 import { erase, paint, type Palette, paletteOf } from './paint';
 import styles from './stage.module.css';
 
@@ -63,7 +63,7 @@ export function Dots({ scene, looks, only }: Props) {
     };
     const before = shown.current;
     const change = before?.width === width && !isStill ? changeOf(before.drawing, target) : null;
-    if (!change || change.before.size + change.after.size === 0) {
+    if (!change || !hasMovement(change)) {
       rest();
       return;
     }

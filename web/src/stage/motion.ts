@@ -49,6 +49,15 @@ export function changeOf(before: Drawing, after: Drawing): Change {
   return { still, before: others(before), after: others(after) };
 }
 
+/** Whether dots move, appear or disappear, and not only look different. */
+export function hasMovement({ before, after }: Change): boolean {
+  if (before.size !== after.size) return true;
+  return [...after].some(([id, dot]) => {
+    const was = before.get(id);
+    return was?.x !== dot.x || was.y !== dot.y || was.scale !== 1;
+  });
+}
+
 function isSame(one: Drawn | undefined, other: Drawn): boolean {
   return (
     one?.x === other.x &&

@@ -1,11 +1,14 @@
 import { t } from '@lingui/core/macro';
-import { Suspense, useState } from 'react';
+import { createContext, Suspense, use, useState } from 'react';
 import { Link } from 'react-router';
 import { lazily } from '../components/lazily';
 import type { Subject } from './subject';
 import styles from './WhyButton.module.css';
 
 const WhyPanel = lazily<'WhyPanel', PanelProps>(() => import('./WhyPanel'), 'WhyPanel');
+
+/** Opens the panel elsewhere, for buttons that may disappear while it is open. null = beside the button. */
+export const OpenWhyContext = createContext<((subject: Subject) => void) | null>(null);
 
 interface PanelProps {
   subject: Subject;
@@ -21,6 +24,7 @@ interface Props {
 /** The control that explains a number, a state or a refusal: it opens a panel with the decision. */
 export function WhyButton({ subject, about }: Props) {
   const [opened, setOpened] = useState(false);
+  const openElsewhere = use(OpenWhyContext);
   return (
     <>
       <button
@@ -30,7 +34,8 @@ export function WhyButton({ subject, about }: Props) {
         aria-haspopup="dialog"
         onClick={(event) => {
           event.stopPropagation();
-          setOpened(true);
+          if (openElsewhere) openElsewhere(subject);
+          else setOpened(true);
         }}
       >
         {t`Why?`}

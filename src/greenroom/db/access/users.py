@@ -68,7 +68,7 @@ class User(UserFields):
     """The last log-in."""
     last_launched: datetime | None
     last_launched_session_id: str | None
-    """The last launch and its session, which may have ended; None = no stored launch."""
+    """The last launch, and its session if it is still stored; None = no stored launch."""
     groups: list[Membership]
     permissions: list[str]
     num_sessions: int
@@ -78,20 +78,21 @@ class User(UserFields):
         return not (self.disabled or self.locked or self.anonymous or self.service)
 
 
-def _last_launch(column: LiteralString) -> LiteralString:
-    """Return SQL for a column of the last launch of user `u` that has a session."""
+def _last_launch(value: LiteralString) -> LiteralString:
+    """Return SQL for a value of the last launch `l` of user `u` that has a session."""
     return (
-        f"(SELECT l.{column} FROM launches l WHERE l.user_id = u.user_id AND l.session_id IS NOT NULL"
+        f"(SELECT {value} FROM launches l WHERE l.user_id = u.user_id AND l.session_id IS NOT NULL"
         " ORDER BY l.at DESC, l.launch_id DESC LIMIT 1)"
     )
 
 
+_STORED_SESSION: Final[LiteralString] = "(SELECT s.session_id::text FROM sessions s WHERE s.session_id = l.session_id)"
 BY_NAME: Final = SortOrder("username")
 USERS: Final = ListDefinition(
     row_type=User,
     select=(
         qualified(FIELDS, "u") + ", u.user_id::text, u.realm, u.auth_epoch, u.created, u.last_session,"
-        f" {_last_launch('at')} AS last_launched, {_last_launch('session_id::text')} AS last_launched_session_id,"
+        f" {_last_launch('l.at')} AS last_launched, {_last_launch(_STORED_SESSION)} AS last_launched_session_id,"
         " EXISTS (SELECT 1 FROM anonymous_users a WHERE a.user_id = u.user_id) AS anonymous,"
         " EXISTS (SELECT 1 FROM service_accounts a WHERE a.user_id = u.user_id) AS service,"
         " COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id, 'name', g.name)"

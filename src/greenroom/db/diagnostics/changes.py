@@ -3,6 +3,7 @@ actors of the audit."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -96,8 +97,9 @@ async def read_changes(db: Database) -> list[RecentChange]:
     """Return the changes of the last hour from the audit, the newest first; at most `SHOWN`."""
     return await db.fetch_as(
         RecentChange,
-        "SELECT event_id, code, time, coalesce(replace(message, actor_name, key_name), message) AS message, actor_kind,"
-        " actor_name, CASE WHEN actor_kind = 'user' THEN actor_id END AS actor_user_id,"
+        "SELECT event_id, code, time,"
+        " coalesce(replace(message, actor_name, 'API key ' || key_name), message) AS message,"
+        " actor_kind, actor_name, CASE WHEN actor_kind = 'user' THEN actor_id END AS actor_user_id,"
         " key_id AS actor_key_id, key_name, on_behalf_of_name,"
         f" object_kind, object_name, {_OBJECT_ID} AS object_id, number FROM"
         " (SELECT *, count(*) OVER () AS number FROM audit_events WHERE time > now() - interval '1 hour'"
@@ -111,6 +113,8 @@ async def read_changes(db: Database) -> list[RecentChange]:
     )
 
 
+_ID: Final = re.compile("[0-9a-f-]{36}")
+
 _NAMES: Final[LiteralString] = (
     "SELECT key_id AS id, name FROM api_keys WHERE key_id = ANY(%(keys)s) AND name <> ''"
     " UNION ALL SELECT user_id::text, username FROM users WHERE user_id = ANY(%(users)s::uuid[])"
@@ -121,7 +125,7 @@ async def read_actor_names(db: Database, events: Sequence[AuditFields]) -> dict[
     """Return id → present name of the API keys that are actors of events, and of the users on whose behalf they act.
     A deleted key or user has no name."""
     keys = {event.actor_id for event in events if event.actor_kind == "key" and event.actor_id}
-    users = {event.on_behalf_of for event in events if event.on_behalf_of}
+    users = {event.on_behalf_of for event in events if event.on_behalf_of and _ID.fullmatch(event.on_behalf_of)}
     if not keys and not users:
         return {}
     rows = await db.fetch(_NAMES, {"keys": sorted(keys), "users": sorted(users)})

@@ -115,7 +115,8 @@ export function Palette({ me, onClose }: Props) {
     event.preventDefault();
   };
   const count = isHelp ? 0 : entries.length;
-  const isWaiting = wanted !== '' && (wanted !== asked || hits.isFetching);
+  const isNaming = literal !== '' && (literal !== literallyAsked || named.isFetching);
+  const isWaiting = isNaming || (wanted !== '' && (wanted !== asked || hits.isFetching));
   const status = isWaiting
     ? t`Searching…`
     : isHelp

@@ -148,8 +148,14 @@ export function useFramePage(
 
   const stats = picture?.stats ?? null;
   const shownLatencyMs = stats?.latency_ms ?? latencyMs;
-  useEffect(() => noteRoundTrip(shownLatencyMs), [shownLatencyMs]);
-  useEffect(() => noteRates(stats, Date.now()), [stats]);
+  useEffect(() => {
+    noteRoundTrip(shownLatencyMs);
+    return () => noteRoundTrip(null);
+  }, [shownLatencyMs]);
+  useEffect(() => {
+    noteRates(stats, Date.now());
+    return () => noteRates(null, 0);
+  }, [stats]);
 
   const sendClipboard = useCallback((text: string) => say({ type: 'clipboard', text }), [say]);
   const showPanel = useCallback((name: string, open: boolean) => say({ type: 'panel', name, open }), [say]);

@@ -18,7 +18,7 @@ def capacity_decision(agents: Sequence[WatchedAgent]) -> ExplainedDecision:
     stopped = [agent for agent in agents if agent.effective.status != "running"]
     closed = [agent for agent in agents if agent not in stopped and not agent.takes_sessions]
     usable = sorted((agent for agent in agents if agent.takes_sessions), key=_free_cores)
-    is_full = found.cores_free < MIN_CORES or found.memory_free < MIN_MEMORY
+    is_full = not any(_has_room(agent) for agent in usable)
     steps = (
         _condition("The Agents run", [_fact(agent, agent.effective.status) for agent in stopped]),
         _condition(
@@ -56,6 +56,11 @@ def _condition(rule: str, facts: Sequence[Fact]) -> DecisionStep:
 
 def _free_cores(agent: WatchedAgent) -> float:
     return agent.cores - agent.cores_allocated
+
+
+def _has_room(agent: WatchedAgent) -> bool:
+    """True if a session fits on the Agent."""
+    return _free_cores(agent) >= MIN_CORES and agent.memory - agent.memory_allocated >= MIN_MEMORY
 
 
 def _free_text(agent: WatchedAgent) -> str:

@@ -11,7 +11,7 @@ import type { Props as PlotProps } from '../../../charts/Plot';
 import { inAddress } from '../../../charts/range';
 import type { ChartSpec, Line, LineSpec } from '../../../charts/shaping';
 import { lazily } from '../../../components/lazily';
-import { isAsked, LEVELS } from './logFilter';
+import { enabledWhile, LEVELS } from './logFilter';
 import styles from './LogHistogram.module.css';
 
 const Plot = lazily<'Plot', PlotProps>(() => import('../../../charts/Plot'), 'Plot');
@@ -36,7 +36,7 @@ interface Props {
 
 /** The numbers of rows over time by level. Dragging over a part selects its period. */
 export function LogHistogram({ question, live, onPeriod }: Props) {
-  const histogram = useQuery({ ...logHistogramQuery(question), enabled: isAsked(live) }).data;
+  const histogram = useQuery({ ...logHistogramQuery(question), enabled: enabledWhile(live) }).data;
   const cursor = usePageCursor();
   const id = useId();
   const spec = useMemo(() => specOf(question.level), [question.level]);

@@ -26,7 +26,7 @@ import styles from './LogsTable.module.css';
 import { partsWithIds } from './logIds';
 import { LogHistogram } from './LogHistogram';
 import { LogSearch } from './LogSearch';
-import { isAsked, type LogFilter, sinceOf, useLogFilter } from './logFilter';
+import { enabledWhile, type LogFilter, sinceOf, useLogFilter } from './logFilter';
 import { LogTools } from './LogTools';
 
 /** The number of rows of a page. Older rows are loaded on request. */
@@ -131,7 +131,7 @@ export function LogsTable({ fixed, codes }: Props) {
   const logs = useQuery({
     ...logsQuery(asked, ROWS),
     placeholderData: (before) => before,
-    enabled: isAsked(live),
+    enabled: enabledWhile(live),
   });
   const kind = filter.code === VIOLATION ? OF_VIOLATION : OF_ALL;
   const columns = useMemo(() => [...kind, detailsOf(setShown)], [kind]);

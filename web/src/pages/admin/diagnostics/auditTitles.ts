@@ -193,7 +193,7 @@ interface Actor {
  */
 export function sentenceOf(event: Actor & { code: string; message: string }): string {
   const { actor_name: actor, key_name: key, code } = event;
-  const message = actor && key ? event.message.replace(actor, () => key) : event.message;
+  const message = actor && key ? event.message.replaceAll(actor, () => `API key ${key}`) : event.message;
   const [known] = ACTIONS[code] ?? [];
   const name = `: ${code.replaceAll('-', ' ')}`;
   return known && message.includes(name) ? message.replace(name, () => `: ${known}`) : serverText(message);

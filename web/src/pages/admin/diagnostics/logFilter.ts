@@ -47,6 +47,6 @@ export function sinceOf(span: string, now: number): string | undefined {
 }
 
 /** The condition of a request of the log. Without live updates its answer stays, but another filter is still requested. */
-export function isAsked(live: boolean): (query: { state: { data?: unknown } }) => boolean {
+export function enabledWhile(live: boolean): (query: { state: { data?: unknown } }) => boolean {
   return ({ state }) => live || state.data === undefined;
 }

@@ -217,7 +217,7 @@ function usedOf({ cpu_used, memory_used }: Session) {
 
 /** The last rates of the picture that the page of the user received. */
 function streamOf({ frames_s, kbit_s }: Session) {
-  return frames_s !== null && kbit_s !== null && `${t`${{ frames: Math.round(frames_s) }} fps`}, ${bitRate(kbit_s)}`;
+  return frames_s != null && kbit_s != null && `${t`${{ frames: Math.round(frames_s) }} fps`}, ${bitRate(kbit_s)}`;
 }
 
 function amountsOf(cpu: number, memory: number): string {

@@ -103,7 +103,7 @@ function measuredColumn(
     value,
     render: (row) => {
       const now = value(row);
-      return now === null ? '–' : <span className="number nowrap">{format(now)}</span>;
+      return now == null ? '–' : <span className="number nowrap">{format(now)}</span>;
     },
   };
 }

@@ -220,7 +220,7 @@ export function FactTiles({ today }: { today: Today }) {
 /** A change, and after it the owner of the API key that made it. */
 function ChangeLine({ change }: { change: NonNullable<Today['changes']>['newest'][number] }) {
   const sentence = serverText(change.message);
-  const note = change.actor_kind === 'key' ? actorOf(change).note : '';
+  const note = change.on_behalf_of_name === null ? '' : actorOf(change).note;
   return (
     <p className={classes.oneLine} title={note ? `${sentence} (${note})` : sentence}>
       <span className={classes.note}>
