@@ -47,7 +47,7 @@ def test_without_free_capacity_the_answer_is_a_failure():
         "stopped",
         "0 of 8 cores, 5 GB of 8 GB memory",
     )
-    apart = capacity_decision([replace(AGENT, cores_allocated=8.0), replace(AGENT, memory_allocated=AGENT.memory)])
-    assert apart.tone == "failure", "one Agent has cores and the other has memory"
+    separate = capacity_decision([replace(AGENT, cores_allocated=8.0), replace(AGENT, memory_allocated=AGENT.memory)])
+    assert separate.tone == "failure", "one Agent has cores and the other has memory"
     empty = capacity_decision([])
     assert (empty.tone, sentence_of(empty.steps[2].reason)) == ("failure", "No Agent accepts new sessions.")
