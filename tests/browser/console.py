@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from playwright.sync_api import BrowserContext, Frame, Locator, Page, Response, expect
+from playwright.sync_api import TimeoutError as BrowserTimeoutError
 
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
 
@@ -130,6 +131,16 @@ def log_in(page: Page, url: str, username: str, password: str) -> Person:
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="Workspaces")).to_be_visible()
     return Person(page, url, username)
+
+
+def fits_its_width(page: Page) -> bool:
+    """True if the page is no wider than its window. The stage map and charts follow the window a frame later."""
+    fits = "({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth"
+    try:
+        page.wait_for_function(f"({fits})(document.documentElement)", timeout=2000)
+    except BrowserTimeoutError:
+        return False
+    return True
 
 
 def inside(session_id: str, *command: str) -> str:

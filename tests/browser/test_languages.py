@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
 from tests.acceptance.instance import Instance
 from tests.browser.conftest import empty
-from tests.browser.console import Person, goto, logged_in, violations
+from tests.browser.console import Person, fits_its_width, goto, logged_in, violations
 
 from greenroom.db.access.users import ALL_USERS
 
@@ -120,7 +120,7 @@ def test_pages_fit_their_width_and_their_texts_are_in_the_catalog(speaker: Calla
             plain[address] = [text for text in texts if not any(name in text for name in NAMES)]
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 780})
-            if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            if not fits_its_width(page):
                 wide.append((address, width))
         page.set_viewport_size({"width": 1360, "height": 800})
     assert wide == []
@@ -200,4 +200,4 @@ def assert_at_left(part: Locator) -> None:
     assert size is not None
     assert (box["x"], box["x"] + box["width"] <= size["width"]) == (0, True)
     assert part.evaluate("each => each.scrollWidth - each.clientWidth") == 0
-    assert not part.page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    assert fits_its_width(part.page)

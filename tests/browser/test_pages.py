@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 from tests.acceptance.instance import Instance, wait_for
 from tests.browser.conftest import empty
-from tests.browser.console import LAYOUT_SHIFTS, Person, use_colours, violations
+from tests.browser.console import LAYOUT_SHIFTS, Person, fits_its_width, use_colours, violations
 
 PLACES = (Path(__file__).parents[2] / "web/src/places.tsx").read_text()
 MENUS = dict(re.findall(r"^  '?([\w &]+?)'?: \[(.+?)(?<!')\],$", PLACES, re.MULTILINE | re.DOTALL))
@@ -226,7 +226,7 @@ def test_from_a_telephone_to_4k_no_page_is_wider_than_the_screen(admin: Person, 
         expect(page.locator(".mantine-Skeleton-root")).to_have_count(0)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 780})
-            if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            if not fits_its_width(page):
                 wide.append((address, width))
     assert wide == []
 

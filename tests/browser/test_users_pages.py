@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Route, expect
 from tests.acceptance.instance import Instance, wait_for
-from tests.browser.console import LAYOUT_SHIFTS, Person, goto, use_colours, violations
+from tests.browser.console import LAYOUT_SHIFTS, Person, fits_its_width, goto, use_colours, violations
 
 PAGES = {"/": "Workspaces", "/account": "My account", "/recordings": "Recordings", "/secrets": "Secrets"}
 WIDTHS = (360, 1440, 3840)
@@ -102,6 +102,25 @@ def test_enter_starts_the_first_hit_and_the_latest_session_is_wide(user: Person,
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_resume_opens_the_session_even_if_its_card_changes_before_the_answer(user: Person, instance: Instance):
+    page = user.page
+    session_id = launched(user)
+    wait_for(lambda: instance.has_status(session_id, "running"), "the session runs")
+    command = f"/sessions/{session_id}/lifecycle-commands"
+    instance.call("POST", command, json={"command": "stop"})
+    wait_for(lambda: instance.has_status(session_id, "stopped"), "the session is stopped")
+    user.open("/")
+
+    def answer_late(route: Route) -> None:
+        answer = route.fetch()
+        expect(page.get_by_role("link", name="Open Desktop")).to_be_visible()
+        route.fulfill(response=answer)
+
+    page.route(f"**{command}", answer_late)
+    page.get_by_role("button", name="Resume Desktop").click()
+    page.wait_for_url(f"**/session/{session_id}")
+
+
 def launched(user: Person) -> str:
     """Launch the first hit of a search with Enter; returns the id of its session."""
     user.open("/")
@@ -134,7 +153,7 @@ def test_pages_of_users_are_accessible_fit_every_width_and_do_not_move(user: Per
             assert violations(page, practices=True) == [], (address, colours)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 780})
-            assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), (address, width)
+            assert fits_its_width(page), (address, width)
         page.set_viewport_size({"width": 1360, "height": 800})
         page.evaluate("layoutShift()")
     assert unclean == []

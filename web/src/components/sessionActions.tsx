@@ -76,10 +76,16 @@ export function offered(actions: readonly SessionAction[]): SessionAction[] {
   return (Object.keys(ACTIONS) as SessionAction[]).filter((action) => actions.includes(action));
 }
 
-/** Runs an action, then reads the lists of sessions again. */
-export function useSessionOrder(session: Ordered) {
+/**
+ * Runs an action, calls `onDone`, and reads the lists of sessions again. `onDone` is called even if an event removed the
+ * button before the answer arrived.
+ */
+export function useSessionOrder(session: Ordered, onDone?: () => void) {
   return useAction(
-    (action: SessionAction) => orderSession(session, action),
+    async (action: SessionAction) => {
+      await orderSession(session, action);
+      onDone?.();
+    },
     ['sessions', 'connection', 'staging-configs'],
     t`The session was not changed`,
   );

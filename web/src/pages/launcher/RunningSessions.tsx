@@ -183,17 +183,16 @@ function Buttons({ session, name, onOpen }: ButtonsProps) {
 /** Resumes a stopped or paused session and opens it. */
 function ResumeButton({ session, name, onOpen }: ButtonsProps) {
   const navigate = useNavigate();
-  const order = useSessionOrder(session);
-  const show = () => {
+  const order = useSessionOrder(session, () => {
     onOpen();
     void navigate(`/session/${session.session_id}`);
-  };
+  });
   return (
     <Button
       className={styles.main}
       aria-label={t`Resume ${name}`}
       loading={order.isPending}
-      onClick={() => order.mutate('resume', { onSuccess: show })}
+      onClick={() => order.mutate('resume')}
     >
       <Trans>Resume</Trans>
     </Button>
