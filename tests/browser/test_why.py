@@ -80,3 +80,16 @@ def test_a_user_reads_why_a_workspace_is_not_possible_now(user: Person):
     expect(panel.get_by_role("listitem")).to_have_count(3)
     assert violations(page, practices=True) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_why_in_a_notice_opens_the_panel_and_closes_the_notice(admin: Person):
+    page = admin.page
+    refusal = {"detail": "You may not change groups.", "code": "forbidden", "required": ["groups_modify"]}
+    admin.open("/")
+    page.route("**/api/v1/me/attributes", lambda route: route.fulfill(status=403, json=refusal))
+    page.get_by_role("button", name="Favorite: Desktop").click()
+    notice = page.get_by_role("alert").filter(has_text="The favorites were not changed")
+    expect(notice).to_contain_text("You may not change groups.")
+    notice.get_by_role("button", name="Why? this refusal").click()
+    expect(page.get_by_role("dialog").get_by_role("listitem").first).to_be_visible()
+    expect(notice).to_have_count(0)
