@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from playwright.sync_api import BrowserContext, Frame, Locator, Page, Response, expect
-from playwright.sync_api import TimeoutError as BrowserTimeoutError
 
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
 
@@ -32,6 +31,18 @@ AT_REST = """async () => {
 }"""
 """Wait until nothing fades or moves any more (except permanent animations): changing colors have different
 contrasts. A recent change begins within two frames."""
+
+
+FITS = """() => new Promise((resolve) => {
+  const begin = performance.now();
+  const look = () => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    if (scrollWidth <= clientWidth || performance.now() - begin > 2000) resolve(scrollWidth <= clientWidth);
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+"""Whether the page becomes no wider than its window, within 2 seconds."""
 
 
 LAYOUT_SHIFTS = """
@@ -135,12 +146,7 @@ def log_in(page: Page, url: str, username: str, password: str) -> Person:
 
 def fits_its_width(page: Page) -> bool:
     """True if the page is no wider than its window. The stage map and charts follow the window a frame later."""
-    fits = "({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth"
-    try:
-        page.wait_for_function(f"({fits})(document.documentElement)", timeout=2000)
-    except BrowserTimeoutError:
-        return False
-    return True
+    return page.evaluate(FITS)
 
 
 def inside(session_id: str, *command: str) -> str:
