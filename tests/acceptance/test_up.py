@@ -177,13 +177,6 @@ def test_zones_of_up_can_be_staged_at_once(instance: Instance):
     assert zone["upstream_auth_address"] == f"127.0.0.1:{instance.port}"
 
 
-def test_doctor_finds_nothing_broken(instance: Instance):
-    done = run("doctor", "--json", "--data", str(instance.data))
-    assert done.returncode == 0, done.stdout + done.stderr
-    codes = {one.code for one in INVARIANTS} | CONTAINER_INVARIANTS.keys() | OTHER_INVARIANTS.keys()
-    assert [finding["code"] for finding in json.loads(done.stdout)] == sorted(codes, key=lambda code: int(code[1:]))
-
-
 def test_doctor_names_what_is_broken(instance: Instance):
     lost = str(uuid.uuid4())
     instance.sql(
@@ -255,6 +248,16 @@ def test_two_instances_run_side_by_side(instance: Instance, second: Instance):
     assert not ports[0] & ports[1]
     wait_for(instance.healthy, "every part works")
     wait_for(second.healthy, "every part works")
+
+
+def test_doctor_finds_nothing_broken(second: Instance):
+    """In an instance of this file: tests of other files kill parts of the shared one, which is crash-looping then."""
+    done = run("doctor", "--json", "--data", str(second.data))
+    findings = json.loads(done.stdout)
+    assert [finding for finding in findings if finding["broken"]] == []
+    assert done.returncode == 0, done.stderr
+    codes = {one.code for one in INVARIANTS} | CONTAINER_INVARIANTS.keys() | OTHER_INVARIANTS.keys()
+    assert [finding["code"] for finding in findings] == sorted(codes, key=lambda code: int(code[1:]))
 
 
 def test_the_password_is_null_once_it_was_changed(second: Instance):
