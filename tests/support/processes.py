@@ -68,8 +68,10 @@ class StopClient:
                     await asyncio.sleep(0.02)
 
 
-_BELOW_EPHEMERAL: Final = range(12_000, 32_000)
-"""Linux assigns the local ports of connections from 32768 on (ip_local_port_range)."""
+_WORKER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_BELOW_EPHEMERAL: Final = range(12_000 + _WORKER % 8, 32_000, 8)
+"""Linux assigns the local ports of connections from 32768 on (ip_local_port_range). The workers have different ports: a
+port that was returned is free until its server listens."""
 
 _given: set[int] = set()
 _random = random.Random()  # noqa: S311 -- test runs side by side are to choose different ones, nothing is protected

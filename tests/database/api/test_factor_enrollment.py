@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from fastapi import FastAPI
 from tests.database.api.client import ADMIN, PASSWORD, SAME_ORIGIN, USER, USERS_PASSWORD, Client, MakeClient
-from tests.database.api.factors import BY_NAME, FACTORS, begin, code_of, complete, enroll_app, enroll_passkey
+from tests.database.api.factors import BY_NAME, FACTORS, add_app, begin, code_of, complete, enroll_app, enroll_passkey
 from tests.support.authenticator import PRESENT, Authenticator
 
 from greenroom.api.hardening import LOGIN_COOKIE
@@ -63,7 +63,7 @@ async def test_the_key_of_an_app_expires_and_is_used_once(user: Client, db: Data
 async def test_a_new_app_replaces_the_present_one(user: Client, connect: MakeClient):
     old, _ = await enroll_app(user)
     started = (await user.post(f"{FACTORS}/totp/start")).json()
-    added = await user.make(f"{FACTORS}/totp", code=code_of(started["totp_key"], -1))
+    added = await add_app(user, started["totp_key"])
     assert added["recovery_codes"] == [], "the codes from the first factor stay valid"
     assert len((await user.read(FACTORS))["factors"]) == 1
     browser = await begin(connect)

@@ -71,8 +71,11 @@ async def test_a_code_is_used_once(connect: MakeClient, app_key: str):
     assert (await complete(await begin(connect), code=code_of(app_key, 1))).status_code == 200
 
 
-async def test_the_first_code_of_an_enrollment_is_used(connect: MakeClient, app_key: str):
-    assert (await complete(await begin(connect), code=code_of(app_key, -1))).status_code == 401
+async def test_the_first_code_of_an_enrollment_is_used(connect: MakeClient, user: Client):
+    key = (await user.post(f"{FACTORS}/totp/start")).json()["totp_key"]
+    code = code_of(key)
+    await user.make(f"{FACTORS}/totp", code=code)
+    assert (await complete(await begin(connect), code=code)).status_code == 401
 
 
 async def test_a_recovery_code_replaces_a_factor_once(connect: MakeClient, user: Client, app: FastAPI):
