@@ -12,15 +12,16 @@ from playwright.sync_api import BrowserContext, Frame, Locator, Page, Response, 
 
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
 
-COLOURS = """() => {
+PAINTED = """() => {
   const canvas = document.querySelector('canvas');
-  if (!canvas || !canvas.width) return 0;
+  if (!canvas || !canvas.width) return false;
   const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
   const seen = new Set();
   for (let i = 0; i < data.length; i += 4 * 401) seen.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
-  return seen.size;
+  return seen.size > 20;
 }"""
-"""The distinct colors among a sample of the desktop's pixels."""
+"""A function: true if a sample of the desktop's pixels has more than 20 distinct colors. The policy of the page forbids
+that a string is evaluated each time."""
 
 
 AT_REST = """async () => {
@@ -97,7 +98,7 @@ class Person:
         handle = self.page.locator("iframe").element_handle()
         frame = handle.content_frame() if handle else None
         assert frame is not None
-        frame.wait_for_function(f"({COLOURS})() > 20", timeout=30_000)
+        frame.wait_for_function(PAINTED, timeout=30_000)
         return frame
 
     def tool(self, name: str) -> None:

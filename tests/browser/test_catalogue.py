@@ -18,7 +18,7 @@ from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings
 from greenroom.up.layout import Layout
 
 NUMBER = len(shelf.all_recipes())
-BUILD_S = 6.0
+BUILD_S = 12.0
 
 
 def image_of(name: str) -> str:

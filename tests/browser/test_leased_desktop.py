@@ -74,8 +74,13 @@ def test_a_person_watches_takes_over_types_and_hands_back(instance: Instance, us
     assert violations(page) == []
     held = program.act(typed("held"))
     assert (held.status_code, held.json()["code"]) == (409, "held")
-    page.keyboard.type("touch ~/by-ada\n")
-    wait_for(lambda: program.has("by-ada"), "what the user typed")
+
+    def types_by_ada() -> bool:
+        page.keyboard.type("touch ~/by-ada\n")  # the desktop gets the focus after the answer to Take over
+        page.wait_for_timeout(500)
+        return program.has("by-ada")
+
+    wait_for(types_by_ada, "what the user typed")
 
     bar.get_by_role("button", name="Hand back").click()
     expect(bar).to_contain_text("A program is using this desktop.")

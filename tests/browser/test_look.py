@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from tests.acceptance.instance import Instance
-from tests.browser.console import Person, goto, log_in, violations
+from tests.browser.console import Person, goto, is_change, log_in, violations
 from tests.database.api.test_catalogue import picture
 
 BRANDING: Final = {
@@ -47,7 +47,8 @@ def test_the_height_of_rows_is_kept_with_the_user(admin: Person, instance: Insta
     assert row_height(page) == 36
     for density, height in (("Comfortable", 44), ("Compact", 32)):
         page.get_by_role("button", name="Options of the list").click()
-        page.get_by_role("menuitemradio", name=density).click()
+        with page.expect_response(is_change):
+            page.get_by_role("menuitemradio", name=density).click()
         page.wait_for_function("height => document.querySelector('[data-row]').offsetHeight === height", arg=height)
     page.reload()
     expect(page.locator("html[data-density=compact]")).to_be_attached()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 from tests.acceptance.instance import wait_for
-from tests.browser.console import COLOURS, Person, inside, second_of, violations
+from tests.browser.console import PAINTED, Person, inside, second_of, violations
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240), pytest.mark.usefixtures("clean")]
 
@@ -55,7 +55,7 @@ def test_a_second_window_is_a_second_monitor_of_the_session(user: Person, xfce: 
     size = frame.evaluate("[innerWidth, innerHeight]")
     both = [f"{width}x{height}+0+0", f"{size[0]}x{size[1]}+{width}+0"]
     wait_for(lambda: monitors(session_id) == both, f"two monitors, {both}")
-    frame.wait_for_function(f"({COLOURS})() > 20", timeout=30_000)
+    frame.wait_for_function(PAINTED, timeout=30_000)
 
     assert inside(session_id, "xdotool", "search", "--onlyvisible", "--name", "Displays") == "", (
         "no dialogue asks about it"

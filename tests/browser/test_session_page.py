@@ -69,7 +69,7 @@ async def test_a_closed_clipboard_stays_closed(desk: Desk):
     await desk.say({"type": "clipboard", "text": "from the parent"})
     await desk.received("m.type === 'latency'")
     assert await desk.page.evaluate("window.received.filter((m) => m.type === 'clipboard').length") == 0
-    assert await desk.shell("timeout 1 xclip -o -selection clipboard") == "secret"
+    await desk.eventually("timeout 1 xclip -o -selection clipboard", "secret")
 
 
 async def test_a_viewer_without_input_is_disconnected_and_returns_by_a_click(desk: Desk):
@@ -113,10 +113,10 @@ async def test_a_cut_stream_comes_back_by_itself(desk: Desk):
     await desk.received("m.type === 'state' && m.state === 'reconnecting'")
 
 
-async def test_a_stream_without_an_answer_is_reported_within_3_s(desk: Desk):
+async def test_a_stream_without_an_answer_is_reported_within_5_s(desk: Desk):
     desk.gateway.flows.clear()
     silence = await desk.received("m.type === 'silence' && m.silent_s > 0")
-    assert silence["silent_s"] <= 3
+    assert silence["silent_s"] <= 5
     desk.gateway.flows.set()
     await desk.received("m.type === 'silence' && m.silent_s === 0")
 
