@@ -133,7 +133,7 @@ def test_scrolling_shows_what_was_before(desk: Desk):
     wait_for(lambda: desk.exec(["sh", "-c", "test -e ~/counted"]).exit_code == 0, "the numbers are there")
     bottom = still(desk)
     desk.scroll("up", 5, *TERMINAL)
-    assert still(desk) != bottom
+    wait_for(lambda: still(desk) != bottom, "earlier lines are shown")
     desk.scroll("down", 20, *TERMINAL)
     wait_for(lambda: still(desk) == bottom, "the end is shown again")
 
