@@ -25,7 +25,8 @@ that a string is evaluated each time."""
 
 
 AT_REST = """async () => {
-  const moves = () => document.getAnimations().some(each => each.effect.getTiming().iterations !== Infinity);
+  const isMoving = each => each.playState === 'running' && each.effect.getTiming().iterations !== Infinity;
+  const moves = () => document.getAnimations().some(isMoving);
   do {
     for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
   } while (moves());
