@@ -49,10 +49,10 @@ async def test_a_machine_that_registers_and_never_serves_is_given_back_and_the_p
     await cloud.join("sim-1", status="pending")
     await cloud.rounds()
     assert await cloud.states() == ["created"]
-    await cloud.later(1079)
+    await cloud.later(1020)
     await cloud.rounds()
     assert await cloud.states() == ["created"]
-    await cloud.later(1)
+    await cloud.later(60)
     await cloud.rounds()
     (order,) = await cloud.orders()
     assert (order.state, order.failed) == (OrderState.RELEASING, True)
