@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from tests.database.cloud import FIELDS, Cloud, OneProvider
 from tests.support.system import SECRETS
+from tests.support.waiting import eventually
 from tests.unit.clouds import address, answering
 
 from greenroom.core.errors import LeaseLost
@@ -246,6 +247,7 @@ async def test_a_provider_that_hangs_does_not_delay_other_pools(cloud: Cloud):
     await cloud.short(1)
     async with asyncio.timeout(20):  # a call may take 60 s
         await cloud.rounds(2)
+        await eventually(lambda: cloud.system.db.fetch("SELECT 1 FROM machine_orders WHERE state = 'created'"))
     assert (await cloud.states(), len(asked)) == (["created"], 1), "it is asked once, and the other pool meanwhile"
     answers.set()
     await cloud.rounds()
