@@ -25,11 +25,12 @@ class Pooler:
     async def open(self) -> Stream:
         reader, writer = await asyncio.open_unix_connection(self._socket)
         writer.write(struct.pack("!ii", len(self._startup) + 8, 196608) + self._startup)
-        self._greeting = b""
+        greeting = b""
         while True:
             kind, body = await _message(reader)
-            self._greeting += kind + struct.pack("!i", len(body) + 4) + body
+            greeting += kind + struct.pack("!i", len(body) + 4) + body
             if kind == b"Z":
+                self._greeting = greeting  # complete, because connections are opened at the same time
                 return reader, writer
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
