@@ -66,7 +66,7 @@ class Cloud:
             pool_id = await machine_pools.insert_pool(connection, system.zone_id, PoolFields(**made))
         cloud = cls(system, pool_id)
         cloud.cloud.on_create = lambda machine, ref: cloud.made.update({ref: machine})
-        cloud.work = MachineRounds(lambda: system.ctx, OneProvider(SimulatedProvider(cloud.cloud)), call_timeout_s=5.0)
+        cloud.work = MachineRounds(lambda: system.ctx, OneProvider(SimulatedProvider(cloud.cloud)), provider_wait_s=20)
         return cloud
 
     work: MachineRounds = field(init=False)
