@@ -151,6 +151,19 @@ def test_a_frame_that_could_not_be_loaded_is_loaded_again(user: Person, lost: st
 
 
 @pytest.mark.usefixtures("clean")
+def test_the_menu_of_a_session_stays_open_while_the_frame_is_loaded_again(user: Person):
+    user.page.route("**/session.js", lambda route: route.abort())
+    user.launch("Desktop")
+    with user.page.expect_request("**/session.js", timeout=60_000):
+        pass
+    user.tools()
+    with user.page.expect_request("**/session.js"):
+        expect(user.page.get_by_role("region", name="Session menu")).to_be_visible()
+    user.page.wait_for_timeout(200)  # to see that nothing happens
+    expect(user.page.get_by_role("region", name="Session menu")).to_be_visible()
+
+
+@pytest.mark.usefixtures("clean")
 def test_one_panel_of_the_session_is_open_at_a_time_and_escape_closes_it(user: Person):
     page = user.page
     page.add_init_script(OPENING)

@@ -58,10 +58,8 @@ export function Desktop({
       <DesktopFrame
         key={`${url} ${shown.load}`}
         url={url}
-        load={shown.load}
         ownPage={ownPage}
         closed={closed}
-        onSilent={() => setShown({ url, load: shown.load + 1 })}
         onRefused={latest === url ? null : () => setShown({ url: latest, load: 0 })}
         onAgain={() => setShown({ url: latest, load: shown.load + 1 })}
         program={program}

@@ -15,14 +15,10 @@ import { Watermark } from './Watermark';
 
 interface Props {
   url: string;
-  /** The number of reloads of the frame. */
-  load: number;
   /** Whether its page supports the protocol. */
   ownPage: boolean;
   /** The reason why the session is no longer open, if known. */
   closed: string | undefined;
-  /** Called when the frame is loaded but sends no messages. */
-  onSilent: () => void;
   /** Called when the frame was refused; null if only a new request can help. */
   onRefused: (() => void) | null;
   /** Called when the user tries again after a refusal. */
@@ -37,7 +33,7 @@ interface Props {
   recorded: boolean;
 }
 
-/** A frame without messages is reloaded after this time, then after twice this time, … */
+/** A frame that is loaded and sends no messages is reloaded after this time, then after twice this time, … */
 const LOAD_AGAIN_MS = 2500;
 const LOADS = 3;
 
@@ -59,10 +55,8 @@ const WITHOUT_FULL_SCREEN = FEATURES.replace('fullscreen', "fullscreen 'none'");
 /** The frame, which fills the page, with the bar of the console above it. */
 export function DesktopFrame({
   url,
-  load,
   ownPage,
   closed,
-  onSilent,
   onRefused,
   onAgain,
   program,
@@ -75,6 +69,7 @@ export function DesktopFrame({
 }: Props) {
   const frame = useRef<HTMLIFrameElement>(null);
   const [loaded, setLoaded] = useState(false);
+  const [load, setLoad] = useState(0);
   const page = useFramePage(frame, url, loaded, watermark);
   const { state, reason, focus, received } = page;
   const used = useFocused(frame);
@@ -85,8 +80,10 @@ export function DesktopFrame({
   const isLost = useAfter(LOAD_AGAIN_MS, ownPage && loaded && !received && load >= LOADS);
 
   useEffect(() => {
-    if (isSilent) onSilent();
-  }, [isSilent, onSilent]);
+    if (!isSilent) return;
+    setLoaded(false);
+    setLoad((loads) => loads + 1);
+  }, [isSilent]);
   useEffect(() => {
     if (state === 'connected') focus();
     if (state === 'refused') onRefused?.();
@@ -107,6 +104,7 @@ export function DesktopFrame({
         <Left onReturn={goOn} />
       ) : (
         <iframe
+          key={load} // only the frame is loaded again: an open menu stays
           ref={frame}
           src={url}
           title={t`Desktop`}
