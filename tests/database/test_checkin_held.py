@@ -67,7 +67,7 @@ async def test_without_a_notification_news_come_at_the_end_of_the_hold(
 ):
     agent = await joined(db, long_holding)
     first = await session(db, agent)  # with its image, which would be news of its own
-    task = await _held(db, agent, hold_s=1.0)
+    task = await _held(db, agent, hold_s=4.0)  # longer than the insertion below
     second = await session(db, agent)
     await task
     assert set(agent.desired) == {first, second}
@@ -169,10 +169,12 @@ async def test_what_is_said_between_two_check_ins_is_looked_at_when_the_next_one
 
 
 async def test_all_that_look_at_the_same_moment_do_so_in_one_statement(
-    long_holding: httpx2.ASGITransport, db: Database, asked: list[list[str]]
+    long_holding: httpx2.ASGITransport, db: Database, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(polling, "RECENT_S", 0.0)  # each looks when it begins
     agents = [await joined(db, long_holding, machine_id=f"machine-{n}") for n in range(5)]
     await _at_rest(db, *agents)
+    asked.clear()
     held = [asyncio.create_task(agent.check_in(hold_s=HOLD_S)) for agent in agents]
     await eventually(lambda: {agent_id for ids in asked for agent_id in ids} == {a.agent_id for a in agents})
     await asyncio.sleep(0.4)  # to see that nothing happens
@@ -186,10 +188,12 @@ async def test_all_that_look_at_the_same_moment_do_so_in_one_statement(
 
 
 async def test_what_many_get_alike_is_read_once(
-    long_holding: httpx2.ASGITransport, db: Database, asked: list[list[str]]
+    long_holding: httpx2.ASGITransport, db: Database, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(polling, "RECENT_S", 0.0)  # each looks when it begins
     agents = [await joined(db, long_holding, machine_id=f"machine-{n}") for n in range(5)]
     await _at_rest(db, *agents)
+    asked.clear()
     held = [asyncio.create_task(agent.check_in(hold_s=HOLD_S)) for agent in agents]
     await eventually(lambda: {agent_id for ids in asked for agent_id in ids} == {a.agent_id for a in agents})
     await asyncio.sleep(0.4)  # to see that nothing happens
