@@ -209,7 +209,7 @@ async def test_a_cut_lease_connection_ends_belief_and_the_follower_leads(fleet: 
 
 
 async def test_alone_after_a_cut_connection_it_goes_on_with_its_term(fleet: Fleet, db: Database):
-    await fleet.start("one")
+    await fleet.start("one", **LONG_LEADERSHIP)
     first = await primary_is(db, "one")
     await db.write("SELECT pg_terminate_backend(backend_pid) FROM zone_leases")
 
