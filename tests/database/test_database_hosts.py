@@ -122,11 +122,13 @@ async def test_standbys_alone_are_named_in_one_sentence(pair: tuple[Server, Serv
 
 async def test_what_waits_for_a_frozen_server_ends_and_the_other_is_used(pair: tuple[Server, Server]):
     one, two = pair
+    await is_standby(two, True)  # all connections lead to the first server, however long it takes to accept them
     db = Database(both(pair), application_name="several", max_size=4, statement_timeout_ms=int(1000 * STATEMENT_S))
     await db.open()
     try:
         async with db.connection(), db.connection():  # two that will be idle
             assert await where(db) == identity(one)
+        await is_standby(two, False)
         with frozen(one):
             began = time.monotonic()
             with pytest.raises(DatabaseUnavailable) as failure:
