@@ -142,7 +142,7 @@ async def test_log_lines_are_not_about_sessions_or_users_of_others(two: Two):
         LogLine(at=1.0, level="ERROR", code="spoofed", message="2", session_id=own, user_id=two.user_id),
         LogLine(at=1.0, level="ERROR", code="spoofed", message="3", user_id=two.user_id),
     ]
-    await two.intruder.check_in(logs=lines)
+    await two.intruder.check_in(logs=lines, once=True)
 
     async def written() -> list[dict[str, Any]]:
         return await two.db.fetch(
@@ -155,7 +155,8 @@ async def test_log_lines_are_not_about_sessions_or_users_of_others(two: Two):
     assert {r["agent_id"] for r in rows} == {two.intruder.agent_id}
 
     await two.victim.check_in(
-        logs=[LogLine(at=1.0, level="INFO", code="own", message="4", session_id=two.session_id, user_id=two.user_id)]
+        logs=[LogLine(at=1.0, level="INFO", code="own", message="4", session_id=two.session_id, user_id=two.user_id)],
+        once=True,
     )
 
     async def of_its_own() -> list[dict[str, Any]]:
