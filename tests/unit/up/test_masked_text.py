@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import assume
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
@@ -57,6 +58,7 @@ def only_assignments(text: str) -> str:
 
 @for_all(TEXTS, SECRETS, subject=mask, mutants=[only_assignments])
 def test_a_secret_with_a_name_or_a_known_form_is_masked(subject: Any, text: str, secret: str):
+    assume(secret not in text)  # such as `password`: Hypothesis also chooses words of the code
     assert secret not in subject(text.format(secret))
 
 
