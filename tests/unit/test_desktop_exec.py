@@ -54,12 +54,17 @@ def is_ours(folder: Path) -> bool:
 
 
 async def test_both_outputs_come_in_order_and_the_end_says_how_it_ended(page: httpx2.AsyncClient, tmp_path: Path):
-    script = "echo one; sleep 0.05; echo two >&2; sleep 0.05; echo three; pwd; cat; exit 7"
-    said = await lines(page, ["sh", "-c", script], input="given", env={"A": "b"}, workdir=str(tmp_path))
-    assert said[0] == {"stdout": "one\n"}
-    assert said[1] == {"stderr": "two\n"}
-    assert text_of(said, "stdout") == f"one\nthree\n{tmp_path}\ngiven"
-    assert said[-1] == {"exit_code": 7}
+    wait = "until [ -e {} ]; do sleep 0.01; done"
+    script = f"echo one; {wait.format('a')}; echo two >&2; {wait.format('b')}; echo three; pwd; cat; exit 7"
+    body = {"command": ["sh", "-c", script], "input": "given", "env": {"A": "b"}, "workdir": str(tmp_path)}
+    async with page.stream("POST", "desk/exec", json=body) as answer:
+        said = answer.aiter_lines()
+        for line, file in (({"stdout": "one\n"}, "a"), ({"stderr": "two\n"}, "b")):
+            assert json.loads(await anext(said)) == line
+            (tmp_path / file).touch()
+        rest = [json.loads(line) async for line in said]
+    assert text_of(rest, "stdout") == f"three\n{tmp_path}\ngiven"
+    assert rest[-1] == {"exit_code": 7}
 
 
 async def test_output_comes_while_the_command_runs(page: httpx2.AsyncClient, tmp_path: Path):
@@ -133,7 +138,7 @@ async def test_a_command_ends_with_its_client(page: httpx2.AsyncClient):
 async def test_what_a_command_leaves_running_does_not_hold_its_end_and_goes_on(page: httpx2.AsyncClient):
     said = await asyncio.wait_for(lines(page, ["sh", "-c", "sleep 600 & echo started"]), 20)
     assert said == [{"stdout": "started\n"}, {"exit_code": 0}]
-    (left,) = sleeping()
+    (left,) = await eventually(sleeping)  # the shell ends before its child has become `sleep`
     os.kill(left, signal.SIGKILL)
 
 
