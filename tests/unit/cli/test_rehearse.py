@@ -81,7 +81,7 @@ def test_each_visit_is_usable_refused_or_late(api: Pretended):
         ("POST", "/sessions"): launches,
         ("GET", "/sessions"): [{"session_id": "s1", "status": "running"}, {"session_id": "s3", "status": "starting"}],
     }
-    plan = RehearsalPlan(users=3, within_s=0, usable_within_s=0.3, seed=0, image_id="i", workspace="Desktop")
+    plan = RehearsalPlan(users=3, within_s=0, usable_within_s=2, seed=0, image_id="i", workspace="Desktop")
 
     async def visits() -> list[RehearsedVisit]:
         transport = httpx.MockTransport(api.answer)
