@@ -15,6 +15,7 @@ def instance(simulated_instance: Instance) -> Instance:
     return simulated_instance
 
 
+@pytest.mark.timeout(300)  # the size is measured within a minute, reported within 30 s, and may take 120 s
 def test_homes_are_one_choice_and_the_list_shows_and_deletes_them(admin: Person, instance: Instance):
     (image,) = [one for one in instance.call("GET", "/images") if one["friendly_name"] == "Desktop"]
     admin.open(f"/admin/workspaces/{image['image_id']}")
