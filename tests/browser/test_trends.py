@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 from tests.browser.console import Person, violations
 
 PAGE = "/admin/trends"
 
 
+@pytest.mark.timeout(240)  # with the start of the instance, if this file is the first one
 def test_a_chart_is_a_slider_and_a_table_and_the_address_has_its_period(admin: Person):
     page = admin.page
     admin.open(PAGE)
