@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Request, expect
 from tests.acceptance.instance import Instance
-from tests.browser.console import Person, violations
+from tests.browser.console import WITHOUT_POLLS, Person, violations
 
 from greenroom.db.database import CHANNEL
 
@@ -122,6 +122,7 @@ def test_of_ten_thousand_rows_those_in_sight_are_read_and_drawn(admin: Person):
 @pytest.mark.usefixtures("many")
 def test_an_event_renews_the_row_it_names_and_reads_no_other(admin: Person, instance: Instance):
     page = admin.page
+    page.add_init_script(WITHOUT_POLLS)
     admin.open("/admin/sessions?q=stopped")
     expect(page.get_by_test_id("live")).to_have_text("Live")
     row = page.locator("tr[data-row]").nth(2)
@@ -134,9 +135,9 @@ def test_an_event_renews_the_row_it_names_and_reads_no_other(admin: Person, inst
         instance.sql("SELECT pg_notify(%s, %s)", CHANNEL, f"session:{session_id}")
 
     become("running")
-    expect(same).to_have_count(0, timeout=4500)  # the page polls after 5 s
+    expect(same).to_have_count(0)
     become("stopped")
-    expect(same).to_contain_text("stopped", timeout=4500)
+    expect(same).to_contain_text("stopped")
     expect(page.locator("tr[data-row]").nth(2)).to_have_attribute("data-row", session_id)
     assert reads.sessions() == {session_id}
 
