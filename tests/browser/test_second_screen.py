@@ -97,10 +97,10 @@ def test_the_second_window_goes_with_the_first(user: Person):
     user.launch("Desktop")
     user.desktop()
     window, _ = second_of(user)
-    user.tool("Close the second screen")
-    wait_for(window.is_closed, "the second window is closed")
+    with window.expect_event("close"):
+        user.tool("Close the second screen")
     window, _ = second_of(user)
-    user.page.reload()
-    wait_for(window.is_closed, "the second window is closed")
+    with window.expect_event("close"):
+        user.page.reload()
     user.open("/second-screen")
     expect(user.page.get_by_text("Open a second screen from the menu of a session")).to_be_visible()
