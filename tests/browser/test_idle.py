@@ -86,3 +86,4 @@ def test_a_page_without_input_counts_is_left_when_its_window_is_hidden(limited: 
         page.get_by_role("button", name="Continue").click()
     assert len(sent) == 1, "none before the click"
     page.locator("iframe").wait_for()
+    page.context.unroute_all(behavior="wait")  # the page reads the connection until it is closed
