@@ -96,6 +96,7 @@ def recorded(instance: Instance, user: Person) -> Program:
     """A program that has performed some actions, with pictures of them."""
     program = Program(instance, user, record="pictures")
     path = f"/leases/{program.lease['lease_id']}/recording"
+    wait_for(lambda: instance.call("GET", path)["rows"] == 1, "the row of the lease, which is later than it")
 
     def pictured(*actions: dict[str, Any]) -> None:
         number = instance.call("GET", path)["rows"] + len(actions)
