@@ -131,6 +131,10 @@ async def test_a_cancelled_upload_leaves_nothing(desk: Desk, tmp_path: Path):
     await drop(desk, tmp_path / "large.bin")
     await desk.frame.get_by_text("The connection was lost").wait_for()
     assert ".upload-" in await desk.shell("ls -A ~/Uploads")
+    # The upload does not continue, and end, before it is cancelled
+    await desk.page.route(
+        "**/files/**", lambda route: route.abort() if route.request.method == "PUT" else route.continue_()
+    )
     desk.gateway.status = None
     await desk.frame.get_by_role("button", name="Cancel large.bin").click()
     await desk.eventually("ls -A ~/Uploads", "")
