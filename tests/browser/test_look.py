@@ -53,7 +53,8 @@ def test_the_height_of_rows_is_kept_with_the_user(admin: Person, instance: Insta
     page.reload()
     expect(page.locator("html[data-density=compact]")).to_be_attached()
     page.get_by_role("button", name="Options of the list").click()
-    page.get_by_role("menuitemradio", name="Standard").click()
+    with page.expect_response(is_change):
+        page.get_by_role("menuitemradio", name="Standard").click()
     page.wait_for_function("() => document.querySelector('[data-row]').offsetHeight === 36")
 
 
