@@ -65,6 +65,10 @@ LAYOUT_SHIFTS = """
 Layout Shift)."""
 
 
+WITHOUT_POLLS = "window.setInterval = () => 0;"
+"""A script for each page: it reads nothing again by itself, so that it displays a change only because of its event."""
+
+
 @dataclass(frozen=True)
 class Person:
     """A logged-in user; `page` is the user's window."""

@@ -87,9 +87,12 @@ async def test_what_a_program_prints_is_offered_and_saved_byte_for_byte(desk: De
     await desk.shell("xdotool key ctrl+p")
     await desk.eventually(f"{opened} '^Print$' >/dev/null && echo yes", "yes")
     offer = desk.frame.get_by_role("status").get_by_text(".pdf was printed.")
-    while not await offer.is_visible():  # the dialog queries its printers first
+    for _ in range(40):  # the dialog queries its printers first
         await desk.shell("xdotool key Return")
         await desk.page.wait_for_timeout(500)
+        if await offer.is_visible():
+            break
+    await offer.wait_for()
     assert await desk.frame.get_by_role("link", name="Open").get_attribute("href")
     async with desk.page.expect_download() as download:
         await desk.frame.get_by_role("link", name="Save").click()
