@@ -103,7 +103,8 @@ class SmallInternet:
 @contextmanager
 def small_internet() -> Iterator[SmallInternet]:
     """Make it, and take it away."""
-    number = random.randrange(1, 250)  # noqa: S311 -- separates runs at the same time
+    unused = [number for number in range(1, 250) if not Path(f"/run/netns/gr-net-{number}").exists()]
+    number = random.choice(unused)  # noqa: S311 -- separates runs at the same time
     prefix, name = f"198.18.{number}", f"gr-net-{number}"
     inside, outside = f"gri{number}", f"gro{number}"
     with tempfile.TemporaryDirectory(prefix="gr-net-") as folder:
