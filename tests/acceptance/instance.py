@@ -43,6 +43,9 @@ RUN_S = 150.0
 """The time limit of a command."""
 CRASH_LOOPS = {"I27", "I29"}
 """Codes of the invariants that no role is crash-looping."""
+UNHEALTHY_S = 120.0
+"""The time until a Manager that hangs or has no database answers 500: 10 s, ten times as long on a busy machine, and a
+margin."""
 LONGER_LIMITS = {"GREENROOM_HANDOVER_RECEIVED_S": "6", "GREENROOM_HANDOVER_ASSIGNED_S": "12"}
 """A staged session is replaced if its Agent does not acknowledge it in time, or does not report its `assign`; a
 machine that is busy with tests may stall for longer than the default limits of 2 s, and of 1 s beyond `assign`."""
@@ -61,7 +64,7 @@ def run(*arguments: str, program: Sequence[str] = GREENROOM, **environment: str)
     )
 
 
-def wait_for(condition: Callable[[], T | None], what: str, within_s: float = 30.0) -> T:
+def wait_for(condition: Callable[[], T | None], what: str, within_s: float = 60.0) -> T:
     """Return the first true value of `condition`; fails with `what` if there is none in time."""
     end = time.monotonic() + within_s
     while True:
@@ -303,7 +306,7 @@ class Instance:
         """Hold `process` (e.g. manager-default-1) when it reaches this stop (greenroom.kit.stops)."""
         assert self._converse(process, f"arm {stop}") == "ok"
 
-    def wait_at(self, process: str, stop: str, within_s: float = 20) -> None:
+    def wait_at(self, process: str, stop: str, within_s: float = 60) -> None:
         """Return when it is held there."""
         assert self._converse(process, f"wait {stop}", within_s) == "reached"
 

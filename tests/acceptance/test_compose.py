@@ -16,7 +16,7 @@ from typing import Any, Final
 import httpx2
 import pytest
 from tests.acceptance.compose_hosts import ComposeHost, saved
-from tests.acceptance.instance import wait_for
+from tests.acceptance.instance import UNHEALTHY_S, wait_for
 from tests.acceptance.machines import Network
 from tests.acceptance.open_desktop import open_desktop
 
@@ -194,7 +194,7 @@ def test_a_manager_is_not_restarted_while_the_database_is_away(deployments: Depl
     first.run("docker", "stop", "kasm_db")
     try:
         for host in deployments.both:
-            wait_for(lambda host=host: "500" in first_line(host), "the Manager answers 500", 40)
+            wait_for(lambda host=host: "500" in first_line(host), "the Manager answers 500", UNHEALTHY_S)
             wait_for(lambda host=host: host.health("kasm_manager") == "unhealthy", "Docker sees it", 60)
             assert host.restarts("kasm_manager") == 0
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.acceptance.instance import Instance, wait_for
+from tests.acceptance.instance import UNHEALTHY_S, Instance, wait_for
 
 
 def test_a_manager_that_hangs_is_started_again(instance: Instance):
@@ -13,7 +13,7 @@ def test_a_manager_that_hangs_is_started_again(instance: Instance):
     instance.sql("UPDATE staging_configs SET num_sessions = 1 WHERE staging_config_id = %s", config)
     instance.sql("SELECT pg_notify('greenroom', 'zones:')")
     instance.wait_at("manager-default-1", "pool.after_count")
-    wait_for(lambda: before not in instance.pids("manager"), "the Manager that hangs is killed", within_s=45)
+    wait_for(lambda: before not in instance.pids("manager"), "the Manager that hangs is killed", UNHEALTHY_S)
     assert "answered 500 to 3 health checks in a row" in (instance.data / "logs/up.log").read_text()
     wait_for(lambda: instance.staged(config) == 1, "the next one fills the pool")
     instance.unstage(config)
