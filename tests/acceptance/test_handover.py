@@ -88,8 +88,9 @@ class Stage:
         return self.instance.call("POST", "/sessions", json=body, headers=headers)
 
     def handed_over(self, session_id: str) -> dict[str, Any]:
-        """The session, or its replacement, once its user may open it."""
-        wait_for(lambda: self.instance.session(session_id)["status"] == "running", "it is handed over")
+        """The session, or its replacement, once its user may open it. A busy host extends the 6 s for an
+        acknowledgment tenfold."""
+        wait_for(lambda: self.instance.session(session_id)["status"] == "running", "it is handed over", 90)
         return self.instance.session(session_id)
 
     def agent_pid(self, zone: str) -> int:
