@@ -147,7 +147,7 @@ def test_the_value_is_nowhere_in_the_container(brokering: Instance, desktop: str
     files = "grep -rIl --exclude-dir=proc --exclude-dir=sys --exclude-dir=dev gh[p]_ / 2>/dev/null || true"
     assert run(*as_root, "sh", "-c", files) == ""
     assert run("docker", "logs", f"gr-{desktop}").count(part) == 0
-    assert run("sh", "-c", f"grep -rl {part} {brokering.data} || true") == "", "nor on the disk of the host"
+    assert run("sh", "-c", f"grep -rsl {part} {brokering.data} || true") == "", "nor on the disk of the host"
     (folder,) = in_memory(brokering)
     assert (folder / "secrets.conf").stat().st_mode & 0o077 == 0
 
