@@ -92,6 +92,8 @@ def test_every_role_can_be_scraped(instance: Instance):
         "agent": instance.found["agents"][0]["port"],
         "gateway": ports["gateway-metrics"],
     }
+    manager = f"http://127.0.0.1:{roles['manager']}/metrics"
+    wait_for(lambda: value(scrape(manager)["greenroom_manager_primary"]) == 1, "the Manager is Primary")
     found: dict[str, Any] = {}
     for role, port in roles.items():
         page = scrape(f"http://127.0.0.1:{port}/metrics")

@@ -57,8 +57,8 @@ class House:
         """Wait until it is usable."""
         wait_for(lambda: self.instance.has_status(session_id, "running"), f"{session_id} runs", 60)
 
-    def full(self, config_id: str, number: int, within_s: float = 60) -> None:
-        """Wait until this number of sessions of the pool is claimable."""
+    def full(self, config_id: str, number: int, within_s: float = 120) -> None:
+        """Wait until this number of sessions of the pool is claimable; a busy host starts only two at a time."""
         wait_for(lambda: self.instance.staged(config_id) == number, f"{number} are staged", within_s)
 
     def in_pool(self, config_id: str) -> list[str]:
