@@ -192,7 +192,7 @@ def test_a_client_that_goes_away_holds_nothing(
     shell(desk, "clear; cat > ~/held")
     actions = [{"action": "mouse_move", "coordinate": [1000, 700]}, held, {"action": "wait", "duration": 20}]
     with pytest.raises(httpx2.ReadTimeout):
-        http.post("actions", json={"actions": actions}, timeout=httpx2.Timeout(30, read=2.0))
+        http.post("actions", json={"actions": actions}, timeout=httpx2.Timeout(30, read=5.0))
     begun = time.monotonic()
     # another request of this lease waits until the abandoned one has ended
     assert desk.act({"action": "cursor_position"}).results[0].coordinate == (1000, 700)
