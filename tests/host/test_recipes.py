@@ -135,6 +135,7 @@ async def test_a_browser_opens_the_addresses_that_it_is_given(host: Host, runtim
     for name in ("go", "assign", "program"):
         await session.shell(f"mkdir -p /tmp/site; echo '<title>The {name} page</title>' >/tmp/site/{name}.html")
     await session.shell("setsid python3 -m http.server -d /tmp/site 8000 >/dev/null 2>&1 &")
+    await session.shell("until curl -so /dev/null http://127.0.0.1:8000/; do sleep 0.1; done")
     for command in ("go", "assign"):
         wanted = command_of(recipe.workspace.exec_config, command)
         assert wanted is not None
@@ -151,7 +152,7 @@ async def test_a_page_needs_the_password_and_comes_back_when_its_program_ends(
 ):
     session = await begun(host, runtime, recipe)
     address = f"https://{session.address}{session.spec.page_path}{recipe.workspace.start_page}"
-    async with httpx2.AsyncClient(verify=False, trust_env=False, follow_redirects=True) as client:
+    async with httpx2.AsyncClient(verify=False, trust_env=False, follow_redirects=True, timeout=30) as client:
         assert (await client.get(address)).status_code == 401
         answer = await client.get(address, auth=(session.spec.auth_user, session.spec.credential))
         assert answer.status_code == 200
