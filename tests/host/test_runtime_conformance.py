@@ -355,7 +355,7 @@ async def test_builds_on_a_host_run_one_after_another(host: Host, runtime: HostR
         waiting = asyncio.create_task(entered(other))
         done, _ = await asyncio.wait({waiting}, timeout=0.2)
         assert not done
-    await asyncio.wait_for(waiting, 10)
+    await waiting  # another process of this machine may build in between
 
 
 async def entered(runtime: HostRuntime) -> None:
