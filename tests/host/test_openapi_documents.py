@@ -71,8 +71,8 @@ async def api(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
     url = f"https://127.0.0.1:{served.port}"
     try:
         async with httpx2.AsyncClient(
-            base_url=url, verify=ssl.create_default_context(cafile=tmp_path / "cert.pem"), trust_env=False
-        ) as client:
+            base_url=url, verify=ssl.create_default_context(cafile=tmp_path / "cert.pem"), trust_env=False, timeout=60
+        ) as client:  # the api composes a document at its first request
             for name, path in DOCUMENTS.items():
                 (tmp_path / f"{name}.json").write_bytes((await client.get(path)).content)
             body = {"username": USER, "password": PASSWORD}
