@@ -232,6 +232,7 @@ SELECT gen_random_uuid(), 'failed', '[]', to_timestamp(%(begin_s)s + 3600 * n) F
 """
 
 
+@pytest.mark.timeout(400)  # it takes a minute on a quiet machine
 async def test_the_tables_stay_bounded_in_a_year_of_samples_every_15_minutes(db: Database):
     await rows.staging_config(db, await rows.zone(db), await rows.image(db))
     begin_s = NOW_S // DAY_S * DAY_S
