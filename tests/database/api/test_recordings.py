@@ -292,7 +292,8 @@ async def test_the_recording_outlives_its_lease_until_its_time(leased: Leased):
     assert await leased.ada.read("/api/v1/recordings") == []
 
 
-async def test_a_release_waits_for_the_row_and_the_picture_of_what_was_done_before(leased: Leased):
+async def test_a_release_waits_for_rows_and_pictures(leased: Leased, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recording, "RELEASE_WAIT_S", 60)
     leased.page.shown = asyncio.Event()
     assert (await leased.program.post(f"{leased.path}/actions", json={"actions": [CLICK]})).status_code == 200
     await leased.page.asked.wait()
