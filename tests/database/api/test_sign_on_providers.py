@@ -10,6 +10,7 @@ import pytest
 from tests.database.api.client import Client
 from tests.database.api.signing_on import PROVIDERS, offer
 from tests.support.oidc import Forger, Provider, client_of, oidc_provider
+from tests.support.processes import free_port
 
 from greenroom.identity import diagnosis
 
@@ -59,10 +60,7 @@ async def test_a_host_that_does_not_exist_is_named(admin: Client):
 
 
 async def test_a_closed_port_is_named(admin: Client):
-    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
+    port = free_port()
     step, detail = await last_step_of(admin, f"http://127.0.0.1:{port}")
     assert (step, detail[:50]) == ("connection", f"127.0.0.1 does not accept connections on port {port}"[:50])
 
