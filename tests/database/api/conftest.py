@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx2
 import pytest
@@ -36,7 +38,7 @@ from greenroom.up.installation import ensure_first_data
 
 
 @pytest.fixture
-def forger() -> Iterator[Forger]:
+def forger(long_timeout: None) -> Iterator[Forger]:
     """A provider of sign-on whose tokens a test forges."""
     with forging_provider() as running:
         yield running
@@ -194,3 +196,10 @@ def long_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("greenroom.identity.provider.TIMEOUT_S", 60.0)
     monkeypatch.setattr("greenroom.identity.diagnosis.TIMEOUT_S", 60.0)
     monkeypatch.setattr("greenroom.identity.directory.login.TIMEOUT_S", 60.0)
+
+
+@pytest.fixture
+def frozen_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits of addresses permit no more attempts with time, because this machine may be slow."""
+    clock = SimpleNamespace(time=time.time, monotonic=lambda: 0.0)
+    monkeypatch.setattr("greenroom.api.access.failed_attempts.time", clock)

@@ -24,7 +24,7 @@ async def guess(client: Client, username: str, password: str = WRONG) -> int:
 
 
 @pytest.fixture
-async def strict(admin: Client) -> None:
+async def strict(admin: Client, frozen_limits: None) -> None:
     """Limit the failures of an address to ten."""
     await admin.change("/api/v1/settings", max_login_attempts_per_address=10)
 

@@ -259,6 +259,7 @@ async def test_a_code_of_an_answer_is_used_only_once(forger: SamlForger, anonymo
     assert "was used, or has expired" in await cause_of_refusal(app, db)
 
 
+@pytest.mark.usefixtures("frozen_limits")
 async def test_too_many_wrong_responses_are_refused_without_a_check(forger: SamlForger, anonymous: Client):
     forger.read_request(await begin(anonymous))
     form = forger.form("no XML")
