@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ from tests.database.api.examples.stable import kept, shape
 from tests.database.api.examples.step import Scene
 from tests.database.api.receiving import Hooks, Receiver
 from tests.database.api.staging import Stage
-from tests.support.oidc import Forger, forging_provider
+from tests.support.oidc import Forger
 from tests.support.played import serve
 
 from greenroom.api.catalogue import downloads
@@ -121,12 +121,6 @@ def authority(tmp_path: Path) -> Path:
     file = tmp_path / "ca.pem"
     file.write_text(new_authority("Greenroom", datetime.now(UTC)).certificate)
     return file
-
-
-@pytest.fixture
-def forger() -> Iterator[Forger]:
-    with forging_provider() as running:
-        yield running
 
 
 @pytest.fixture
