@@ -173,7 +173,7 @@ ATTACKS: dict[str, tuple[Callable[[SamlForger], str], str]] = {
     ),
     "expired": (plain(Assertion(not_after_s=-61)), "expired at"),
     "not yet valid": (plain(Assertion(not_before_s=90)), "is valid only from"),
-    "issued long ago": (plain(Assertion(issued_s=-700)), "was issued 70"),
+    "issued long ago": (plain(Assertion(issued_s=-700)), "was issued 7"),
     "issued in the future": (plain(Assertion(issued_s=90)), "was issued in the future"),
     "log-in has ended": (plain(Assertion(session='SessionNotOnOrAfter="2020-01-01T00:00:00Z"')), "has ended already"),
     "unknown condition": (plain(Assertion(condition='<x xmlns="urn:x"/>')), "does not match the schema of SAML"),
