@@ -24,6 +24,12 @@ async def guess(client: Client, username: str, password: str = WRONG) -> int:
 
 
 @pytest.fixture
+def db_limits() -> dict[str, Any]:
+    """Sixty log-ins at once wait for its eight connections, which takes time on a busy machine."""
+    return {"acquire_timeout_s": 60}
+
+
+@pytest.fixture
 async def strict(admin: Client, frozen_limits: None) -> None:
     """Limit the failures of an address to ten."""
     await admin.change("/api/v1/settings", max_login_attempts_per_address=10)

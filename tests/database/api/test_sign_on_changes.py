@@ -23,6 +23,12 @@ pytestmark = pytest.mark.usefixtures("long_timeout")
 
 
 @pytest.fixture
+def db_limits() -> dict[str, Any]:
+    """The limits of a transaction that waits for two log-ins through a provider, longer on a busy machine."""
+    return {"statement_timeout_ms": 30_000}
+
+
+@pytest.fixture
 def other() -> Iterator[Forger]:
     """Another provider, at another issuer."""
     with forging_provider() as running:
