@@ -45,8 +45,8 @@ async def frames(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, str]]:
             frame = {}
 
 
-async def until_heard(db: Database, stream: AsyncIterator[dict[str, str]]) -> dict[str, str]:
-    """Notify the process until its listener, which may just begin, hears it; returns the frame of the event."""
+async def until_received(db: Database, stream: AsyncIterator[dict[str, str]]) -> dict[str, str]:
+    """Notify the process until its listener, which may just begin, has received it; returns the frame of the event."""
     frame = {"event": "resync"}
     while frame.get("event") == "resync":
         await db.notify(ChangeEvent.staging("abc"))
@@ -78,7 +78,7 @@ async def test_events_reach_who_may_see_them(tmp_path: Path, app: FastAPI, db: D
             assert answer.headers["x-accel-buffering"] == "no"
             stream = frames(answer.aiter_lines())
             assert (await anext(stream))["event"] == "resync", "it reconnected"
-            said = json.loads((await until_heard(db, stream))["data"])
+            said = json.loads((await until_received(db, stream))["data"])
             assert (said["topic"], said["id"]) == ("staging", "abc")
             assert abs(datetime.fromisoformat(said["at"]) - datetime.now(UTC)) < timedelta(minutes=1)
         async with client.stream("GET", "/api/v1/events", params={"last": 1}) as answer:
@@ -89,7 +89,7 @@ async def test_events_reach_who_may_see_them(tmp_path: Path, app: FastAPI, db: D
 async def test_the_loss_of_the_listener_is_a_resync(tmp_path: Path, app: FastAPI, db: Database, dsn: str):
     async with running(tmp_path, dsn) as client, client.stream("GET", "/api/v1/events") as answer:
         stream = frames(answer.aiter_lines())
-        await until_heard(db, stream)
+        await until_received(db, stream)
         await db.write(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'greenroom api listener'"
         )
@@ -153,7 +153,7 @@ async def test_users_who_may_see_the_log_get_an_event_for_a_new_row(
 ):
     async with running(tmp_path, dsn) as client, client.stream("GET", "/api/v1/events") as answer:
         stream = frames(answer.aiter_lines())
-        await until_heard(db, stream)
+        await until_received(db, stream)
         assert (await client.post("/api/v1/zones", json={"zone_name": "eu"})).status_code == 201
         topics: set[str] = set()
         while "logs" not in topics:
