@@ -53,7 +53,7 @@ def fill(desktop: Frame, session_id: str, color: str) -> None:
     look = f"-fa 'DejaVu Sans Mono' -fs 10 -geometry 200x80+0+0 -bg {color}"
     inside(session_id, "sh", "-c", f"setsid xterm {look} -e sleep 1000 >/dev/null 2>&1 &")
     desktop.wait_for_function(SHOWS, arg=color)
-    time.sleep(4)  # the recorder takes a picture when the screen has changed
+    time.sleep(10)  # the recorder takes a picture of a changed screen every 2 s at least, later on a busy machine
 
 
 def videos(instance: Instance, session_id: str) -> list[dict[str, Any]]:
