@@ -32,10 +32,8 @@ from greenroom.core.access.permissions import (
     USER,
     allows,
     implied_codes,
-    limited_to_owner,
     missing_admin_codes,
     missing_codes,
-    read_only_codes,
 )
 from greenroom.core.access.roles import PlaceKind, codes_in, places_with
 from greenroom.core.errors import Forbidden, NotFound, PasswordChangeRequired, SecondFactorRequired, Unauthenticated
@@ -322,12 +320,9 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
         )
     if key.needs_touch:
         await touch_key(db, key_id)
-    granted = read_only_codes(key.permissions) if key.read_only else implied_codes(key.permissions)
-    if key.created_by is not None:
-        granted = limited_to_owner(granted, key.owner_permissions)
     return Caller(
         "key",
-        granted,
+        key.effective_codes,
         key_id=key.key_id,
         owner_id=key.created_by,
         expires=key.ends,

@@ -6,8 +6,9 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.database.api.client import Client, MakeClient
+from tests.database.api.client import KEY, Client, MakeClient
 
+from greenroom.core.access.permissions import PERMISSIONS
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 
@@ -339,6 +340,38 @@ async def test_the_first_key_has_no_owner_and_keeps_every_permission(
     await admin.put(f"/api/v1/groups/{administrators['group_id']}/users/{second}")
     assert (await admin.delete(f"/api/v1/users/{boss}")).status_code == 204
     assert (await admin.get("/api/v1/zones")).status_code == 200
+
+
+async def test_a_key_is_deleted_only_by_who_has_its_permissions(
+    admin: Client, maker: Client, connect: MakeClient, with_key: MakeClient
+):
+    deleter = await with_key("devapi_delete", "zones_view")
+    strong = await admin.make("/api/v1/api-keys", name="deploy", permissions=["zones_view", "zones_modify"])
+    refused = await deleter.delete(f"/api/v1/api-keys/{strong['key_id']}")
+    assert (refused.status_code, refused.json()["required"]) == (403, ["zones_modify"])
+    reduced = await admin.make("/api/v1/api-keys", name="sees", permissions=["zones_view", "zones_modify"])
+    await admin.change(f"/api/v1/api-keys/{reduced['key_id']}", read_only=True)
+    assert (await deleter.delete(f"/api/v1/api-keys/{reduced['key_id']}")).status_code == 204
+    lost = await maker.make("/api/v1/api-keys", name="mine", permissions=["zones_view", "devapi_view"])
+    makers = next(g for g in await admin.read("/api/v1/groups") if g["name"] == "Makers")
+    await admin.change(f"/api/v1/groups/{makers['group_id']}", permissions=["devapi_delete"])
+    own = await maker.delete(f"/api/v1/api-keys/{lost['key_id']}")
+    assert own.status_code == 204, "the key has in effect no permission that its owner lacks"
+
+
+async def test_only_administrators_change_or_delete_the_first_key(admin: Client, with_key: MakeClient):
+    first = f"/api/v1/api-keys/{KEY[0]}"
+    await admin.change(first, name="First", permissions=["global_admin", "user"])
+    every_other = await with_key(*(code for code in PERMISSIONS if code != "global_admin"))
+    for refused in (
+        await every_other.patch(first, json={"enabled": False}),
+        await every_other.patch(first, json={"expires": "2001-01-01T00:00:00Z"}),
+        await every_other.post(f"{first}/rotate", json={"overlap_s": 0}),
+        await every_other.delete(first),
+    ):
+        assert (refused.status_code, refused.json()["required"]) == (403, ["global_admin"])
+    administrator = await with_key("global_admin")
+    assert (await administrator.delete(first)).status_code == 204
 
 
 async def test_last_used_is_written_once_a_minute(admin: Client, db: Database, with_key: MakeClient):

@@ -64,6 +64,21 @@ async def test_with_a_key_its_leases_end(held: Held, how: str):
 
 
 @pytest.mark.parametrize("how", ["deleted", "disabled"])
+async def test_the_end_of_the_leases_of_others_needs_the_permission_to_delete_sessions(
+    held: Held, with_key: MakeClient, how: str
+):
+    codes = ("users_auth_session", "devapi_modify", "devapi_delete")
+    method, body = ("DELETE", None) if how == "deleted" else ("PATCH", {"enabled": False})
+    keeper = await with_key(*codes)
+    refusal = await keeper.refused(403, f"{method} {held.key}", body)
+    assert "sessions_delete. Set `end_leases=false`" in refusal
+    assert await held.by_token() == 200, "the key and its lease remain"
+    deleter = await with_key(*codes, "sessions_delete")
+    assert (await deleter.request(method, held.key, json=body)).status_code in (200, 204)
+    assert await held.by_token() == 401
+
+
+@pytest.mark.parametrize("how", ["deleted", "disabled"])
 async def test_leases_that_outlive_their_key_keep_its_limits(held: Held, how: str):
     if how == "deleted":
         assert (await held.stage.admin.delete(held.key, params={"end_leases": False})).status_code == 204

@@ -16,15 +16,15 @@ from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
-from greenroom.api.security import requires
-from greenroom.core.access.permissions import missing_codes
+from greenroom.api.security import Caller, requires
+from greenroom.core.access.permissions import GLOBAL_ADMIN, missing_codes
 from greenroom.core.errors import Forbidden, Invalid, require_row
 from greenroom.core.events import session_events
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.access import api_keys, service_accounts, users
 from greenroom.db.access.api_keys import ApiKey
 from greenroom.db.access.users import User
-from greenroom.db.database import Database
+from greenroom.db.database import Connection, Database
 from greenroom.db.lease import leases
 from greenroom.db.session.sessions import DeletedSession
 from greenroom.kit.secrets import new_secret, secret_digest
@@ -94,12 +94,13 @@ async def get_api_key(key_id: str, db: Db) -> KeyView:
 @router.patch("/api-keys/{key_id}", dependencies=[requires("devapi_modify")])
 async def update_api_key(key_id: str, body: KeyPatch, change: ChangeDep, end_leases: EndLeases = True) -> KeyView:
     """Change an API key. The caller needs the permissions of the key before and after the change, unless the change
-    only disables the key.
+    only disables the key. For the first key of the installation, the caller needs `global_admin`.
 
-    By default, the leases of a key end when it is disabled or expires.
+    By default, the leases of a key end when it is disabled or expires. Leases of other users need `sessions_delete`.
     """
     async with change.db.transaction() as connection:
         before = await api_keys.lock_key(connection, key_id.replace("\0", ""))
+        _require_right_over_first_key(change.caller, before)
         key = replace(before, **body.sent_fields())
         if replace(key, enabled=before.enabled) != before or key.enabled:
             change.caller.require_right_to_grant([*before.permissions, *key.permissions])
@@ -108,7 +109,7 @@ async def update_api_key(key_id: str, body: KeyPatch, change: ChangeDep, end_lea
         is_invalid = not key.enabled or (key.expires is not None and key.expires <= datetime.now(UTC))
         ended_sessions = []
         if is_invalid and end_leases:
-            ended_sessions = await leases.end_leases_of_key(connection, key.key_id, LEASE_END_REASON)
+            ended_sessions = await _end_leases(connection, change.caller, key)
         elif (key.expires, key.max_lease_s) != (before.expires, before.max_lease_s):
             await leases.limit_leases_of_key(connection, key)
     await _report_ended_sessions(change, ended_sessions)
@@ -127,6 +128,7 @@ async def rotate_api_key(key_id: str, body: Rotation, change: ChangeDep) -> KeyC
     secret = new_secret()
     async with change.db.transaction() as connection:
         before = await api_keys.lock_key(connection, key_id.replace("\0", ""))
+        _require_right_over_first_key(change.caller, before)
         change.caller.require_right_to_grant(before.permissions)
         if before.created_by is not None and before.created_by != change.caller.owner_id:
             await _require_right_to_create_key_for(change, before.created_by)
@@ -141,11 +143,21 @@ async def rotate_api_key(key_id: str, body: Rotation, change: ChangeDep) -> KeyC
 
 @router.delete("/api-keys/{key_id}", status_code=204, dependencies=[requires("devapi_delete")])
 async def delete_api_key(key_id: str, change: ChangeDep, end_leases: EndLeases = True) -> None:
-    """Revoke an API key at once. By default, its leases end."""
+    """Revoke an API key at once. The caller needs the permissions that the key has in effect, and `global_admin` for
+    the first key of the installation.
+
+    By default, the leases of the key end. Leases of other users need `sessions_delete`.
+    """
     async with change.db.transaction() as connection:
         key = await api_keys.lock_key(connection, key_id.replace("\0", ""))
+        _require_right_over_first_key(change.caller, key)
+        if missing := missing_codes(change.caller.permissions, key.effective_codes):
+            raise Forbidden(
+                f"The API key {key.name or key.key_id} has permissions that you do not have: {', '.join(missing[:5])}.",
+                required=missing,
+            )
         await api_keys.delete_key(connection, key.key_id)
-        sessions = await leases.end_leases_of_key(connection, key.key_id, LEASE_END_REASON) if end_leases else []
+        sessions = await _end_leases(connection, change.caller, key) if end_leases else []
     await _report_ended_sessions(change, sessions)
     change.audit(LogCode.API_KEY_DELETED, key.name, before=_audit_values(key))
 
@@ -173,6 +185,31 @@ async def _require_right_to_create_key_for(change: CallerChange, user_id: str) -
         change.caller.require("users_modify")
         change.caller.require_right_over(user.permissions)
     return user
+
+
+def _require_right_over_first_key(caller: Caller, key: ApiKey) -> None:
+    """Raises Forbidden: this can be the first key of the installation, which local commands use, and the caller is no
+    administrator."""
+    if key.created_by is None and GLOBAL_ADMIN in key.effective_codes and not caller.may(GLOBAL_ADMIN):
+        raise Forbidden(
+            "To change or delete an API key with global_admin that has no owner, you need global_admin, too: it can be"
+            " the first key of the installation, which local commands use.",
+            required=[GLOBAL_ADMIN],
+        )
+
+
+async def _end_leases(connection: Connection, caller: Caller, key: ApiKey) -> list[DeletedSession]:
+    """End the leases of a locked key. Raises Forbidden: they belong to another user, as the key does, and the caller
+    may not delete the sessions of others."""
+    sessions = await leases.end_leases_of_key(connection, key.key_id, LEASE_END_REASON)
+    is_own_key = key.created_by is not None and key.created_by == caller.owner_id
+    if sessions and not is_own_key and not caller.may("sessions_delete"):
+        raise Forbidden(
+            f"This would end {len(sessions)} leases of the API key of another user, which needs the permission"
+            " sessions_delete. Set `end_leases=false` to let them continue until their deadlines.",
+            required=["sessions_delete"],
+        )
+    return sessions
 
 
 async def _report_ended_sessions(change: CallerChange, sessions: list[DeletedSession]) -> None:

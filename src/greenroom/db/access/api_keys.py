@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
-from greenroom.core.access.permissions import GLOBAL_ADMIN
+from greenroom.core.access.permissions import GLOBAL_ADMIN, implied_codes, limited_to_owner, read_only_codes
 from greenroom.core.listing import SortOrder
 from greenroom.db.access.roles import grants_of_user
 from greenroom.db.database import Connection, Database
@@ -53,6 +53,12 @@ class ApiKey:
     def ends(self) -> datetime | None:
         """The time at which the key or its owner expires; None = never."""
         return min(filter(None, (self.expires, self.owner_expires)), default=None)
+
+    @property
+    def effective_codes(self) -> frozenset[str]:
+        """The codes that a request with the key has: those of its permissions that its owner has, too."""
+        codes = read_only_codes(self.permissions) if self.read_only else implied_codes(self.permissions)
+        return codes if self.created_by is None else limited_to_owner(codes, self.owner_permissions)
 
 
 OLDEST_FIRST: Final = SortOrder("created")
