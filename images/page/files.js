@@ -24,6 +24,7 @@ const waiting = [];
 async function learn() {
   try {
     const answer = await look(place.root, place.folders);
+    if (answer?.error_message) return showError(answer.error_message);
     if (answer) return show(answer);
     if (place.folders.length > 0) return go(place.root, []); // the folder is gone
   } catch {
@@ -46,11 +47,23 @@ function show(answer) {
   list.replaceChildren(...folders.map(folderRow), ...files.map(fileRow));
   const isEmpty = files.length + folders.length === 0;
   element('empty').hidden = !isEmpty && !leftOut;
-  element('empty').textContent = isEmpty
-    ? t('The folder {name} is empty.', { name: [place.root, ...place.folders].join('/') })
-    : t('{count} more are not shown.', { count: leftOut });
+  element('empty').textContent = textBelow(leftOut);
   element('zip').hidden = isEmpty;
   zipLink(element('zip'), place.folders);
+}
+
+function showError(sentence) {
+  shown = '';
+  showWay();
+  list.replaceChildren();
+  element('empty').hidden = false;
+  element('empty').textContent = sentence;
+  element('zip').hidden = true;
+}
+
+function textBelow(leftOut) {
+  if (leftOut === 0) return t('The folder {name} is empty.', { name: [place.root, ...place.folders].join('/') });
+  return leftOut === 1 ? t('1 more is not shown.') : t('{count} more are not shown.', { count: leftOut });
 }
 
 function open() {

@@ -53,7 +53,8 @@ export const GERMAN = {
   'Download {name} as a zip file': '{name} als Zip-Datei herunterladen',
   'Folder {name}': 'Ordner {name}',
   'The folder {name} is empty.': 'Der Ordner {name} ist leer.',
-  '{count} more are not shown.': '{count} weitere werden nicht angezeigt.',
+  '1 more is not shown.': '1 weiterer Eintrag wird nicht angezeigt.',
+  '{count} more are not shown.': '{count} weitere Einträge werden nicht angezeigt.',
   '{size} bytes': '{size} Byte',
 
   // Uploads

@@ -9,10 +9,11 @@ const GIVE_UP_MS = 300000;
 const COMPARED_BYTES = 65536;
 const SPEED_S = 3;
 
-/** What the viewer may do, and what lies in a folder (names below ~/`root`); null where there is no such folder. */
+/** What the viewer may do, and what lies in a folder (names below ~/`root`); `error_message` if the folder cannot be
+ * read; null where there is no such folder. */
 export async function look(root = 'Downloads', folders = []) {
   const answer = await fetch(`${addressOf(folders)}${folders.length > 0 ? '/' : ''}?in=${root}`, { cache: 'no-store' });
-  return answer.ok ? answer.json() : null;
+  return answer.status === 404 ? null : answer.json();
 }
 
 export function addressOf(names) {

@@ -191,6 +191,11 @@ async def test_a_file_has_only_headers_that_can_be_sent():
     assert (reply.headers["accept-ranges"], "etag" in reply.headers) == ("bytes", False)
 
 
+async def test_the_name_of_a_file_may_contain_line_breaks():
+    page = Session("/files", b"text", **{"content-disposition": "attachment"})
+    assert (await send_request(page, ("GET", "/files/two%0Alines%0A", None))).content == b"text"
+
+
 async def test_what_a_command_wrote_is_kept_where_garbage_follows():
     for garbage in GARBAGE.values():
         written = b'{"stdout": "begun"}\n' + garbage + b"\n"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import os
 import tarfile
-from collections.abc import AsyncIterator
+import zipfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,82 @@ async def test_a_folder_is_listed_with_what_is_hidden(page: httpx2.AsyncClient, 
         assert (said["path"], [each["name"] for each in said["files"]]) == ("work", [".hidden"])
         assert [each["name"] for each in said["folders"]] == ["folder"]
     assert (await get(page, "")).json()["folders"][0]["name"] == "work"
+
+
+def folder_with_odd_entries(folder: Path) -> None:
+    """Create a folder with two ordinary and five other entries."""
+    (folder / "deep").mkdir(parents=True)
+    (folder / "report.txt").write_text("x")
+    (folder / "loop").symlink_to("loop")
+    (folder / "long").symlink_to("x" * 300)
+    (folder / "nowhere").symlink_to("missing")
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.txt")).write_text("latin-1")
+    os.mkfifo(folder / "pipe")
+
+
+async def test_an_entry_that_cannot_be_followed_hides_no_other_and_is_counted(page: httpx2.AsyncClient, home: Path):
+    folder_with_odd_entries(home / "work")
+    said = (await get(page, "work")).json()
+    assert [each["name"] for each in said["folders"] + said["files"]] == ["deep", "report.txt"]
+    assert said["left_out"] == 5
+
+
+async def test_viewers_see_the_files_of_a_folder_with_links_that_cannot_be_followed(home: Path):
+    folder_with_odd_entries(home / "Downloads")
+    (home / "Downloads" / ".hidden").write_text("x")
+    (home / "Downloads" / "two\nlines").write_text("x")
+    async with served(files.answer) as viewer:
+        said = (await viewer.get("files/")).json()
+        assert [each["name"] for each in said["folders"] + said["files"]] == ["deep", "report.txt"]
+        assert said["left_out"] == 6
+        (home / "Uploads").symlink_to("Uploads")
+        unreadable = await viewer.get("files/", params={"in": "Uploads"})
+        assert (unreadable.status_code, "error_message" in unreadable.json()) == (400, True)
+
+
+async def test_viewers_see_an_empty_folder_before_it_exists(home: Path):
+    async with served(files.answer) as viewer:
+        said = (await viewer.get("files/")).json()
+    assert (said["files"], said["folders"], said["left_out"]) == ([], [], 0)
+
+
+async def test_a_zip_has_all_files_beside_names_that_are_not_utf_8(home: Path):
+    folder_with_odd_entries(home / "Downloads")
+    async with served(files.answer) as viewer:
+        packed = await viewer.get("files/", params={"zip": ""})
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        assert sorted(archive.namelist()) == ["Downloads/caf%E9.txt", "Downloads/report.txt"]
+
+
+async def test_a_zip_with_an_unreadable_folder_is_incomplete(home: Path, monkeypatch: pytest.MonkeyPatch):
+    (home / "Downloads" / "deep").mkdir(parents=True)
+    (home / "Downloads" / "report.txt").write_text("x")
+
+    def walk(
+        path: Path, onerror: Callable[[OSError], None] = lambda _: None
+    ) -> Iterator[tuple[str, list[str], list[str]]]:
+        yield str(path), ["deep"], ["report.txt"]
+        onerror(PermissionError(errno.EACCES, "Permission denied"))
+
+    monkeypatch.setattr("archives.os.walk", walk)
+    async with served(files.answer) as viewer:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await viewer.get("files/", params={"zip": ""})
+
+
+async def test_a_file_with_line_breaks_in_its_name_is_listed_and_read(page: httpx2.AsyncClient, home: Path):
+    (home / "two\nlines\n").write_text("content")
+    assert [each["name"] for each in (await get(page, "")).json()["files"]] == ["two\nlines\n"]
+    assert (await get(page, "two\nlines\n")).text == "content"
+
+
+async def test_changes_of_a_name_that_is_not_utf_8_are_valid_json(page: httpx2.AsyncClient, home: Path):
+    odd = os.fsdecode(os.fsencode(home) + b"/caf\xe9")
+    async with page.stream("GET", FILES, params={"path": "", "watch": ""}) as answer:
+        watcher = Watcher(answer)
+        assert await watcher.next() == ("ready", None)
+        os.close(os.open(odd, os.O_CREAT))
+        assert await watcher.next() == ("created", {"path": "caf\ufffd", "is_folder": False})
 
 
 async def test_a_folder_is_made_and_deleted_only_with_all_in_it_if_that_is_asked(page: httpx2.AsyncClient, home: Path):

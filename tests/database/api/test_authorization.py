@@ -218,7 +218,7 @@ def test_every_tool_of_the_protocol_is_a_request_to_a_route_that_declares_its_ac
     for tool in lease_tools:
         asked = tool.make_request(lease_id, given)
         path = "/api/v1" + asked.path
-        path = path.replace("/files/a", "/files/{path:path}") if path.endswith("/files/a") else path
+        path = path.replace("/files/a", "/files/{path:file}") if path.endswith("/files/a") else path
         assert (asked.method, path) in declared, tool.name
 
 

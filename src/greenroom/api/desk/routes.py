@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from fastapi import Query, Request
 from fastapi.responses import Response, StreamingResponse
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from greenroom.api.bodies import MatchesPattern
 from greenroom.api.deps import DesksDep, Logs
@@ -21,6 +22,14 @@ from greenroom.api.recording.request_recorder import RequestRecorderDep, Streame
 from greenroom.core.actions.plan import Size
 from greenroom.core.session.authorization import Act
 
+
+class FilePathConvertor(PathConvertor):
+    """A path whose names may contain line breaks, as those of files may."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("file", FilePathConvertor())
 router = api_router("leases")
 
 Corners = Annotated[str, MatchesPattern(r"[0-9]{1,5}(,[0-9]{1,5}){3}", "four whole numbers, such as 0,0,640,400")]
@@ -124,7 +133,7 @@ _FILE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @commands_and_files_router.get(
-    "/leases/{lease_id}/files/{path:path}", response_model=ListingView, responses=_FILE_RESPONSES
+    "/leases/{lease_id}/files/{path:file}", response_model=ListingView, responses=_FILE_RESPONSES
 )
 async def get_file(
     path: str,
@@ -171,7 +180,7 @@ async def list_home(
 
 
 @commands_and_files_router.put(
-    "/leases/{lease_id}/files/{path:path}",
+    "/leases/{lease_id}/files/{path:file}",
     status_code=201,
     openapi_extra={"requestBody": {"content": {"application/octet-stream": _BINARY, "application/x-tar": _BINARY}}},
 )
@@ -195,7 +204,7 @@ async def put_file(
     )
 
 
-@commands_and_files_router.delete("/leases/{lease_id}/files/{path:path}", status_code=204)
+@commands_and_files_router.delete("/leases/{lease_id}/files/{path:file}", status_code=204)
 async def delete_file(
     path: str,
     request: Request,

@@ -80,7 +80,7 @@ class ListingView(View):
     path: Annotated[str, Field(description="relative to the home folder")]
     files: list[FileView]
     folders: list[FolderView]
-    left_out: Annotated[int, Field(description="number of entries beyond the first 2000")]
+    left_out: Annotated[int, Field(description="number of other entries, such as those beyond the first 2000")]
 
 
 class Written(View):

@@ -122,7 +122,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     files: list[File] = []
     folders: list[Folder] = []
     left_out: int
-    """Number of entries beyond the first 2000."""
+    """Number of other entries, such as those beyond the first 2000."""
 
 
 class Element(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,12 +6,14 @@ unpacks tar archives."""
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import time
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from files import UNFINISHED_PUT, make_folder
 from protocol import CHUNK_BYTES, COMMON_HEADERS, Chunks, RefusedError, run_while_connected
@@ -41,14 +43,19 @@ class Sink:
 
 
 async def send_folder(writer: asyncio.StreamWriter, path: Path, *extra: str) -> None:
-    """Answer with the folder at `path` as a zip archive. If a file cannot be read, the connection is closed, so that
-    the client does not mistake the incomplete archive for a complete one."""
+    """Answer with the folder at `path` as a zip archive, without files that are removed meanwhile. If a file or folder
+    cannot be read, the connection is closed, so that the client does not mistake the incomplete archive for a complete
+    one."""
     lines = ["HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "Content-Type: application/zip", *COMMON_HEADERS, *extra, "", ""]
     writer.write("\r\n".join(lines).encode())
     sink = Sink()
     with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[arg-type] -- zipfile needs only these methods
         for file, name in members(path):
-            with file.open("rb") as source, archive.open(zip_member(file, name), "w", force_zip64=True) as target:
+            try:
+                source = file.open("rb")
+            except FileNotFoundError:
+                continue
+            with source, archive.open(zip_member(source, name), "w", force_zip64=True) as target:
                 while data := source.read(CHUNK_BYTES):
                     target.write(data)
                     writer.write(sink.pop_chunk())
@@ -59,18 +66,27 @@ async def send_folder(writer: asyncio.StreamWriter, path: Path, *extra: str) -> 
 
 
 def members(path: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files below a folder and their names in the archive, except links and hidden files."""
-    for parent, folders, files in os.walk(path):
+    """Yield the files below a folder and their names in the archive, except links and hidden files. Raises OSError: a
+    folder cannot be read."""
+    for parent, folders, files in os.walk(path, onerror=raise_unless_removed):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             file = Path(parent, name)
-            if not name.startswith(".") and file.is_file() and not file.is_symlink():
+            if not name.startswith(".") and not file.is_symlink() and file.is_file():
                 yield file, str(file.relative_to(path.parent))
 
 
-def zip_member(file: Path, name: str) -> zipfile.ZipInfo:
-    """The entry of a file in the archive: its name, modification time and mode."""
-    modified = time.localtime(file.stat().st_mtime)[:6]
+def raise_unless_removed(error: OSError) -> None:
+    """Raise `error`, except if the folder was removed meanwhile."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def zip_member(file: BinaryIO, name: str) -> zipfile.ZipInfo:
+    """The entry of a file in the archive: its name, modification time and mode. Names in an archive are UTF-8; every
+    other byte of the name is written as in a URL, such as %E9, so that different names stay different."""
+    modified = time.localtime(os.fstat(file.fileno()).st_mtime)[:6]
+    name = re.sub("[\udc80-\udcff]", lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", name)
     member = zipfile.ZipInfo(name, date_time=min(max(modified, OLDEST_TIME), NEWEST_TIME))
     member.external_attr = 0o644 << 16
     return member

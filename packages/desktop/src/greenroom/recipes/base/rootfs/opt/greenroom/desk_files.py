@@ -114,7 +114,7 @@ def absolute_path(text: str) -> Path:
     """
     if ".." in text.split("/"):
         raise RefusedError(BAD, f"{text}: “..” is not allowed in paths, which are below the home folder.")
-    if any("\ud800" <= c <= "\udfff" for c in text):
+    if not is_utf8(text):
         raise RefusedError(BAD, "The path is not UTF-8.")
     path = Path(home(), text)
     if not path.is_relative_to(home()):
@@ -141,7 +141,7 @@ async def send_content(path: Path, request: Request, reader: asyncio.StreamReade
     if not path.is_dir():
         kind = "a file" if path.is_file() else "neither a file nor a folder"
         raise RefusedError(CONFLICT, f"{relative_to_home(path)} is {kind}.")
-    os.scandir(path).close()  # raises an error for a folder that may not be read, which `listing` would report as empty
+    os.scandir(path).close()  # raises an error for a folder that may not be read, before an answer begins
     if "watch" in options:
         await watch(path, relative_to_home(path), reader, writer)
     elif "tar" in options:
@@ -149,15 +149,19 @@ async def send_content(path: Path, request: Request, reader: asyncio.StreamReade
 
         await send_tar(path, reader, writer)
     else:
-        content = {"path": relative_to_home(path), **listing(path, is_listed)}
+        content = {"path": relative_to_home(path), **listing(path, is_unfinished, is_utf8)}
         reply(writer, "200 OK", json.dumps(content).encode(), "application/json", CONNECTION_CLOSE)
     return None
 
 
-def is_listed(entry: os.DirEntry[str]) -> bool:
-    """True for all files and folders with a name in UTF-8, except unfinished uploads."""
-    is_named = not entry.name.startswith(UNFINISHED_PUT) and not any("\ud800" <= c <= "\udfff" for c in entry.name)
-    return is_named and (entry.is_dir() or entry.is_file())
+def is_unfinished(name: str) -> bool:
+    """True for the name of an incomplete upload of a program."""
+    return name.startswith(UNFINISHED_PUT)
+
+
+def is_utf8(text: str) -> bool:
+    """True if the bytes of a file name, which `os.fsdecode` has decoded, are UTF-8."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 async def put(text: str, path: Path, request: Request, reader: asyncio.StreamReader) -> None:
@@ -298,7 +302,7 @@ class Changes:
         self.folders[number] = name
         if len(self.folders) > MAX_FOLDERS:
             raise RefusedError("409 Conflict", f"The folder has more than {MAX_FOLDERS} subfolders; watch one of them.")
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, PermissionError):
             for entry in sorted(os.scandir(self.root / name), key=lambda each: each.name):
                 below, is_folder = os.path.join(name, entry.name), entry.is_dir(follow_symlinks=False)
                 yield ("created" if is_folder else "written"), below, is_folder
@@ -385,8 +389,9 @@ async def send(changes: Changes, root: str, writer: asyncio.StreamWriter) -> Non
         has_changes.clear()
         try:
             for kind, name, is_folder in changes.read():
-                if not any(part.startswith(UNFINISHED_PUT) for part in name.split("/")):
-                    send_event(writer, kind, path=os.path.normpath(os.path.join(root, name)), is_folder=is_folder)
+                if not any(map(is_unfinished, name.split("/"))):
+                    changed = os.fsencode(os.path.normpath(os.path.join(root, name))).decode(errors="replace")
+                    send_event(writer, kind, path=changed, is_folder=is_folder)
                 if kind == "deleted" and not name:
                     return await writer.drain()
         except RefusedError as error:

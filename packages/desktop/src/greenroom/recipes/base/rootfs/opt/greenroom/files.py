@@ -22,6 +22,7 @@ import errno
 import json
 import os
 import re
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ from protocol import (
     Request,
     discard_input,
     refuse,
+    refuse_error,
     reply,
     send_file,
 )
@@ -44,6 +46,8 @@ from viewers import allowed, is_view_only
 ROOTS = ("Downloads", "Uploads")
 MAX_LISTED = 2000
 """The maximum number of entries in a listing; the rest of a larger folder is left out."""
+NOTHING: dict[str, object] = {"files": [], "folders": [], "left_out": 0}
+"""The listing of a folder that does not exist yet, or that the viewer may not see."""
 UPLOAD_MAX_BYTES = 16 << 30
 CHUNK_TIMEOUT_S = 60
 MAX_NAMES_TRIED = 1000
@@ -85,11 +89,19 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
 
 
 async def send_entry(names: list[str], request: Request, writer: asyncio.StreamWriter) -> None:
-    """Answer with a folder or a file."""
+    """Answer with a folder or a file, or with the reason why it cannot be read."""
+    try:
+        await send_content(names, request, writer)
+    except OSError as error:
+        await refuse_error(error, writer)
+
+
+async def send_content(names: list[str], request: Request, writer: asyncio.StreamWriter) -> None:
+    """Do the same as `send_entry`. Raises OSError: the folder or file cannot be read."""
     *folders, name = names
     root = request.query.get("in", ROOTS[0])
     if not any(names) and (not DOWNLOADS or is_view_only(request)):
-        return reply(writer, "200 OK", json.dumps(permissions_of(request) | {"files": [], "folders": []}).encode())
+        return reply(writer, "200 OK", json.dumps(permissions_of(request) | NOTHING).encode())
     path = path_in(root, names if name else folders) if root in ROOTS else None
     attachment = "Content-Disposition: attachment; filename*=UTF-8''"
     if not DOWNLOADS:
@@ -105,9 +117,16 @@ async def send_entry(names: list[str], request: Request, writer: asyncio.StreamW
     elif "zip" in request.query:
         from archives import send_folder  # noqa: PLC0415 -- 2 MB of memory that most sessions never need
 
-        await send_folder(writer, path, attachment + quote(f"{path.name}.zip"))
+        try:
+            await send_folder(writer, path, attachment + quote(f"{path.name}.zip"))
+        except OSError as error:  # the answer has begun; the end of the connection shows that it is incomplete
+            raise BadRequestError(f"a file could not be read: {error}") from error
     else:
-        reply(writer, "200 OK", json.dumps(permissions_of(request) | listing(path)).encode())
+        try:
+            content = listing(path, lambda name: name.startswith("."), is_complete)
+        except FileNotFoundError:
+            content = NOTHING
+        reply(writer, "200 OK", json.dumps(permissions_of(request) | content).encode())
     return None
 
 
@@ -141,30 +160,39 @@ def make_folder(path: Path) -> None:
             each.chmod(0o755)
 
 
-def listing(path: Path, is_shown: Callable[[os.DirEntry[str]], bool] | None = None) -> dict[str, object]:
-    """List a folder, sorted by name, with the entries that `is_shown` accepts; by default without hidden files and
-    incomplete downloads of browsers."""
-    is_shown = is_shown or is_listed
-    try:
-        entries = sorted((each for each in os.scandir(path) if is_shown(each)), key=lambda each: each.name.lower())
-    except OSError:
-        entries = []
+def listing(path: Path, hides: Callable[[str], bool], offers: Callable[[str], bool]) -> dict[str, object]:
+    """List a folder, sorted by name, without the names that `hides` accepts. `left_out` is the number of all other
+    entries that are not listed: those beyond `MAX_LISTED`, with a name that `offers` rejects, or neither a file nor a
+    folder, such as a link that cannot be followed. Raises OSError: the folder cannot be read."""
     files: list[dict[str, object]] = []
     folders: list[dict[str, object]] = []
-    for entry in entries[:MAX_LISTED]:
-        status = entry.stat()
-        if entry.is_dir():
+    left_out = 0
+    with os.scandir(path) as found:
+        entries = sorted((each for each in found if not hides(each.name)), key=lambda each: each.name.lower())
+    for entry in entries:
+        is_offered = len(files) + len(folders) < MAX_LISTED and offers(entry.name)
+        status = status_of(entry) if is_offered else None
+        if status and stat.S_ISDIR(status.st_mode):
             folders.append({"name": entry.name, "modified": status.st_mtime})
-        else:
+        elif status and stat.S_ISREG(status.st_mode):
             files.append({"name": entry.name, "size_bytes": status.st_size, "modified": status.st_mtime})
-    return {"files": files, "folders": folders, "left_out": max(0, len(entries) - MAX_LISTED)}
+        else:
+            left_out += 1
+    return {"files": files, "folders": folders, "left_out": left_out}
 
 
-def is_listed(entry: os.DirEntry[str]) -> bool:
-    """True if viewers see the entry: a folder or a complete file, not hidden."""
-    if not is_name(entry.name):
-        return False
-    return entry.is_dir() or (entry.is_file() and not entry.name.endswith((".part", ".crdownload")))
+def status_of(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """The status of a file or folder, or of the target of a link. None if it was removed meanwhile, or if the link
+    cannot be followed: one such entry must not prevent the listing of the others."""
+    try:
+        return entry.stat()
+    except OSError:
+        return None
+
+
+def is_complete(name: str) -> bool:
+    """True if viewers may use the name, and it is not that of an incomplete download of a browser."""
+    return is_name(name) and not name.endswith((".part", ".crdownload"))
 
 
 class Piece:
