@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 from tests.acceptance.instance import Instance, processes_of, run, wait_for
 
@@ -73,3 +74,35 @@ def test_an_empty_folder_becomes_the_instance_of_a_backup(new_instance: Instance
     assert code == 0, said
     instance.up()
     assert user in [found["user_id"] for found in instance.call("GET", "/users")]
+
+
+def test_a_copy_runs_beside_its_original_only_with_an_id_of_its_own(new_instance: Instance):
+    original, copy = new_instance, Instance()
+    try:
+        original.up()
+        session_id = start_session(original)
+        folder = original.folder / "backups"
+        done = run("backup", str(folder), "--data", str(original.data), "--passphrase-file", passphrase(original))
+        assert done.returncode == 0, done.stderr
+        (file,) = folder.iterdir()
+
+        shutil.copytree(original.data / "keys", copy.data / "keys")
+        for name in ("instance.json", "ports.json", "installation_id"):
+            shutil.copy2(original.data / name, copy.data / name)
+        for command in (("up", "--port", str(copy.port)), ("uninstall", "--yes")):
+            done = run(*command, "--data", str(copy.data))
+            assert f"{original.data} is a running instance with the installation id of {copy.data}" in done.stderr
+        shutil.rmtree(copy.data)
+
+        code, output = restore(copy, str(file))
+        assert (code, f"is running in {original.data}" in output) == (1, True), output
+        code, output = restore(copy, str(file), "--as-copy")
+        assert code == 0, output
+        copy.up()
+        wait_for(lambda: copy.has_status(session_id, "failed"), "the copy has no container of the original", 60)
+        start_session(copy)
+        assert copy.down().returncode == 0
+        assert original.has_status(session_id, "running")
+        assert original.containers_of(session_id)
+    finally:
+        copy.remove()

@@ -28,7 +28,7 @@ from greenroom.backup.restore import RestoredBackup, RestoreTarget, check_backup
 from greenroom.core.errors import SetupError
 from greenroom.kit.program import version
 from greenroom.kit.secrets import Secrets
-from greenroom.up.layout import Layout
+from greenroom.up.layout import DataLock, Layout
 from greenroom.up.options import Settings
 from greenroom.up.postgres import PostgresCluster
 from greenroom.up.progress import LineProgress
@@ -106,8 +106,10 @@ def commands_in_audit(dsn: str) -> list[str]:
         return [row[0] for row in connection.execute("SELECT operation FROM audit_events ORDER BY event_id").fetchall()]
 
 
-def restored(file: Path, data: Path, dsn: str | None, *, replace: bool = False, homes: bool = False) -> RestoredBackup:
-    target = RestoreTarget(layout=Layout(data), database_url=dsn, replace=replace, homes=homes)
+def restored(
+    file: Path, data: Path, dsn: str | None, *, replace: bool = False, homes: bool = False, as_copy: bool = False
+) -> RestoredBackup:
+    target = RestoreTarget(layout=Layout(data), database_url=dsn, replace=replace, homes=homes, as_copy=as_copy)
     return asyncio.run(restore_backup(file, DECRYPTION_KEY, target, PROGRESS))
 
 
@@ -138,6 +140,33 @@ def test_a_restored_instance_has_the_rows_the_key_and_no_homes(
     assert not (target.agent("agent-default") / "homes").exists()
     assert not (target.data / "restoring").exists()
     assert commands_in_audit(empty_dsn) == ["greenroom backup", "greenroom restore"]
+
+
+def installation_of(dsn: str) -> str:
+    with psycopg.connect(dsn) as connection:
+        (row,) = connection.execute("SELECT installation_id::text FROM installation").fetchall()
+        return row[0]
+
+
+def test_a_copy_is_restored_beside_its_running_original_with_an_id_of_its_own(
+    backup: Backup, source: Layout, folder: Path, dsn: str, empty_dsn: str
+):
+    source.installation_id.write_text(installation_of(dsn))
+    (source.agent("agent-default") / "identity.json").write_text("{}")
+    file = backup()
+    lock = DataLock.take(source)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GREENROOM_DATA", str(source.data))
+        with pytest.raises(SetupError, match=f"is running in {source.data}; restore a copy beside it with --as-copy"):
+            restored(file, folder / "new", empty_dsn)
+        assert not (folder / "new").exists()
+        restored(file, folder / "new", empty_dsn, as_copy=True)
+    lock.release()
+    copy = Layout(folder / "new")
+    assert installation_of(empty_dsn) != installation_of(dsn)
+    assert copy.stored_installation_id() == ""
+    assert not (copy.agent("agent-default") / "identity.json").exists()
+    assert (copy.agent("agent-default") / "agent_id").exists()
 
 
 def test_homes_are_restored_with_their_links(backup: Backup, folder: Path, empty_dsn: str):

@@ -12,13 +12,11 @@ from typer.testing import CliRunner
 from greenroom.cli.main import app
 from greenroom.core.errors import SetupError
 from greenroom.up import uninstall
-from greenroom.up.layout import DataLock, Layout, mounts_below
+from greenroom.up.layout import Layout, mounts_below
 from greenroom.up.uninstall import (
     InstalledObjects,
-    check_identity,
     plan,
     read_installation,
-    running_folders,
     unmount_below,
 )
 
@@ -102,21 +100,6 @@ def test_a_folder_without_an_instance_is_refused(tmp_path: Path):
     with pytest.raises(SetupError, match="is not empty and contains no Greenroom instance"):
         read_installation(Layout(tmp_path))
     assert (tmp_path / "thesis.txt").exists()
-
-
-def test_a_copy_of_a_running_instance_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    original, copy, other = (Layout(tmp_path / name) for name in ("original", "copy", "other"))
-    for layout, installation in ((original, "1"), (copy, "1"), (other, "2")):
-        layout.create_data()
-        layout.installation_id.write_text(installation)
-    monkeypatch.setenv("GREENROOM_DATA", str(original.data))
-    check_identity(copy, running_folders())
-    lock = DataLock.take(original)
-    with pytest.raises(SetupError, match=f"{original.data} is a running instance with the same identity"):
-        check_identity(copy, running_folders())
-    check_identity(original, running_folders())
-    check_identity(other, running_folders())
-    lock.release()
 
 
 def test_without_a_confirmation_nothing_is_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

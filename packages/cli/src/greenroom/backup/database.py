@@ -95,6 +95,12 @@ def read_installed_database(dsn: str) -> InstalledDatabase:
         )
 
 
+def renew_installation_id(dsn: str) -> None:
+    """Give the installation in a database a new id."""
+    with _connect(dsn) as connection:
+        connection.execute("UPDATE installation SET installation_id = gen_random_uuid()")
+
+
 def server_version(dsn: str) -> int:
     """Return the major version of the database server."""
     with _connect(dsn) as connection:

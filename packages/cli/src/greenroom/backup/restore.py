@@ -6,6 +6,7 @@ A restore extracts all files into DATA/restoring and restores the database befor
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -31,6 +32,7 @@ from greenroom.backup.database import (
     check_migrations,
     drop_replaced_tables,
     empty_database,
+    renew_installation_id,
     running_database,
     server_version,
 )
@@ -57,12 +59,14 @@ IGNORED_NAMES: Final = frozenset({"lock", LOCK_NAME, UPGRADE_LOCK_NAME, RESTORIN
 class RestoreTarget:
     """The target of a restore. `database_url` is the address of the database to restore to; None = the database in the
     settings of the backup. With `replace`, DATA and the database may have contents. `homes`: those of the backup
-    replace existing homes."""
+    replace existing homes. `as_copy`: the restored instance gets an installation id of its own, so that it can run
+    beside its original."""
 
     layout: Layout
     database_url: str | None
     replace: bool
     homes: bool = False
+    as_copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,16 @@ def _check_header(target: RestoreTarget, header: Header) -> None:
     check_form(header, "instance")
     check_supported(header)
     check_homes(header, replaces=target.homes)
+
+
+def _check_original(target: RestoreTarget, header: Header) -> None:
+    """Refuse a second instance with the installation id of a running one. Raises SetupError: there would be one."""
+    folders = () if target.as_copy else checks.running_folders()
+    if (original := checks.instance_with_id(header.installation_id, target.layout.data, folders)) is not None:
+        raise SetupError(
+            f"The original of this backup is running in {original}; restore a copy beside it with --as-copy, or stop"
+            f" the original with `greenroom down --data {shlex.quote(str(original))}`."
+        )
 
 
 def check_homes(header: Header, *, replaces: bool) -> None:
@@ -168,7 +182,7 @@ async def restore_backup(
                 _adapt_settings(extracted, target)
                 external_url = stored_settings(extracted).database_url
                 with nullcontext() if external_url is None else empty_database(external_url, replace=target.replace):
-                    await _restore_database(extracted, progress, verified.header)
+                    await _restore_database(extracted, progress, verified.header, as_copy=target.as_copy)
                     record = {"time": now.isoformat(), "created": verified.header.created.isoformat()}
                     write_json(extracted.restored, record, 0o600)
                     replaced = move_into_place(extracted, layout, now, kept)
@@ -216,8 +230,12 @@ def extraction_folder(layout: Layout) -> Generator[Layout]:
 
 
 def _extract(file: Path, key: str, extracted: Layout, target: RestoreTarget, *, homes: bool) -> VerifiedBackup:
+    def check_header(header: Header) -> None:
+        _check_header(target, header)
+        _check_original(target, header)
+
     accounts = service_accounts()  # creates missing accounts, which then own extracted files
-    verified = extract_file(file, key, extracted.data, partial(_check_header, target), homes=homes)
+    verified = extract_file(file, key, extracted.data, check_header, homes=homes)
     check_reachable(extracted, accounts)
     extracted.create(accounts)
     check_folder(extracted)
@@ -256,8 +274,8 @@ def recorded_restore(header: Header) -> HostCommand:
     return HostCommand(name="restore", action=f"restored the backup of {header.created:%Y-%m-%d %H:%M} UTC")
 
 
-async def _restore_database(extracted: Layout, progress: Progress, header: Header) -> None:
-    """Restore the dump into the database of the settings, and migrate the database."""
+async def _restore_database(extracted: Layout, progress: Progress, header: Header, *, as_copy: bool) -> None:
+    """Restore the dump into the database of the settings, and migrate the database. `as_copy`: see `RestoreTarget`."""
     dump = extracted.data / DUMP_FILE
     async with running_database(extracted, progress) as dsn:
         with progress.step("Restoring the database"):
@@ -265,6 +283,11 @@ async def _restore_database(extracted: Layout, progress: Progress, header: Heade
             await asyncio.to_thread(tools.restore, dsn, dump)
             await migrate(dsn, may_skip=True)
             await asyncio.to_thread(record_at, dsn, extracted.key_file, recorded_restore(header))
+            if as_copy:
+                await asyncio.to_thread(renew_installation_id, dsn)
+                extracted.installation_id.unlink(missing_ok=True)
+                for identity in extracted.data.glob("agent/*/identity.json"):
+                    identity.unlink()  # the Agents join again, and get the new id
     dump.unlink()
 
 

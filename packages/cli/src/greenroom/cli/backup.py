@@ -101,6 +101,9 @@ def restore(
     homes: Annotated[
         bool, typer.Option("--homes", help="Replace existing homes by those of the backup; without it, they remain.")
     ] = False,
+    as_copy: Annotated[
+        bool, typer.Option("--as-copy", help="Give the restored instance an id of its own, to run beside its original.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the whole backup; change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -122,6 +125,8 @@ def restore(
     installation.check(has_own_database=True)
     if homes and (installation.services or installation.kubernetes):
         raise typer.BadParameter("--homes requires an instance or --compose; other backups contain no homes.")
+    if as_copy and (installation.services or installation.kubernetes or installation.compose):
+        raise typer.BadParameter("--as-copy requires an instance of greenroom up.")
     url, data, compose = installation.url, installation.data, installation.compose
     log.configure_for_command("restore")
     os.umask(0o022)
@@ -147,7 +152,7 @@ def restore(
         )
         next_step = "Restored to the database. Start the services of this version on each machine with systemctl."
     else:
-        target = RestoreTarget(layout=Layout(data), database_url=url, replace=replace, homes=homes)
+        target = RestoreTarget(layout=Layout(data), database_url=url, replace=replace, homes=homes, as_copy=as_copy)
         restored = (
             check_backup(file, key, target)
             if dry_run

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -23,8 +24,9 @@ from greenroom.up.account import Accounts
 from greenroom.up.free_space import Space, shortages
 from greenroom.up.host_programs import has_program
 from greenroom.up.installation import has_first_data
-from greenroom.up.layout import Layout
-from greenroom.up.options import Settings, find_listen_error
+from greenroom.up.instance_folders import find_instance_folders
+from greenroom.up.layout import Layout, running_pid
+from greenroom.up.options import Settings, default_data, find_listen_error
 from greenroom.up.programs import bytes_to_copy
 from greenroom.up.progress import Progress
 from greenroom.up.tls import check_certificate_pair
@@ -52,6 +54,7 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
     Raises:
         SetupError: a requirement is missing; the message names it and the solution.
     """
+    check_only_instance(layout, running_folders())
     check_programs()
     check_port(settings.port)
     if settings.tls_cert is not None and settings.tls_key is not None:
@@ -64,6 +67,44 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
         await _check_new_key(layout, settings.database_url)
     elif settings.database_url is not None and layout.installation_id.exists():
         await _check_same_installation(layout, settings.database_url)
+
+
+def check_only_instance(layout: Layout, folders: Iterable[Path]) -> None:
+    """Check that no other running instance has the installation id of DATA. An original and its restored copy would
+    remove the containers of each other, because the runtime does not distinguish them. `folders` contains the data
+    folders of running instances. Raises SetupError: another instance has the same id."""
+    if (other := instance_with_id(layout.stored_installation_id(), layout.data, folders)) is not None:
+        raise SetupError(
+            f"{other} is a running instance with the installation id of {layout.data}, which is a copy of it; stop"
+            f" one with `greenroom down --data {shlex.quote(str(other))}`, or restore the copy with --as-copy."
+        )
+
+
+def instance_with_id(installation: str, data: Path, folders: Iterable[Path]) -> Path | None:
+    """Return the first of `folders` with this installation id that is not `data`; None without one."""
+    for folder in folders:
+        try:
+            is_same = bool(installation) and Layout(folder).stored_installation_id() == installation
+            if is_same and not (data.exists() and folder.samefile(data)):
+                return folder
+        except OSError:  # this account cannot read the id of that instance, or its folder was removed
+            continue
+    return None
+
+
+def running_folders() -> list[Path]:
+    """Return the data folders of the running instances of this machine. Without root, instances of other accounts are
+    found only in a default folder."""
+    defaults = {default_data(), Path("/var/lib/greenroom")}
+    return sorted({*find_instance_folders()} | {folder for folder in defaults if _may_run(Layout(folder))})
+
+
+def _may_run(layout: Layout) -> bool:
+    """True if the instance is running, or if this account cannot read its lock."""
+    try:
+        return running_pid(layout) is not None
+    except PermissionError:
+        return True
 
 
 async def provide_desktop_image(layout: Layout, settings: Settings, progress: Progress) -> None:
@@ -118,7 +159,7 @@ async def _check_new_key(layout: Layout, database_url: str | None) -> None:
 
 async def _check_same_installation(layout: Layout, database_url: str) -> None:
     """Refuse the database of another installation: its secrets are encrypted with another key."""
-    expected = layout.installation_id.read_text().strip()
+    expected = layout.stored_installation_id()
     async with open_database(database_url) as db:
         if await has_first_data(db) and (other := await installation_id(db)) != expected:
             raise SetupError(

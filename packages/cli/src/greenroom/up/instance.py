@@ -178,6 +178,8 @@ class Instance:
             async with health.client(self.site.layout.ca_file) as http:
                 self._start_services()
                 await self._wait_until_healthy(http, frozenset({"agent"}))
+                # Both an original and its copy may have been starting at the first check.
+                checks.check_only_instance(self.site.layout, checks.running_folders())
                 self._start_agents()
                 await self._wait_until_healthy(http)
         store_ready_version(self.site.layout, self.site.settings)
@@ -347,11 +349,13 @@ async def clean_up(layout: Layout, progress: Progress) -> None:
     """End and remove the remains of an instance whose `up` was killed: processes, sessions, containers, networks.
 
     Raises:
-        SetupError: `up` is running, or a process or session cannot be ended.
+        SetupError: `up` is running, another running instance has the same installation id, or a process or session
+            cannot be ended.
     """
     with progress.step("Ending the remaining processes"):
         await end_all(lambda: find_instance_processes(layout.data), LEFTOVERS_TIMEOUT_S)
     if layout.ports.exists():
+        checks.check_only_instance(layout, checks.running_folders())
         async with database_of(layout, progress) as (db, site):
             with progress.step("Ending sessions"):
                 await end_sessions(db, site)
@@ -368,13 +372,12 @@ async def end_sessions(db: Database, site: Site) -> None:
         SetupError: the runtime does not respond or refuses; the message contains the command that removes the remains.
     """
     layout = site.layout
-    if not layout.installation_id.exists():
+    if not (installation := layout.stored_installation_id()):
         return
     try:
         await end_sessions_of(db, site.agent_ids, "instance stopped")
     except Unavailable as error:
         log.warning("the sessions' rows stay as they are", reason=error.message)
-    installation = layout.installation_id.read_text().strip()
     for agent in site.agents:
         forget_secrets(layout.web_filter(agent.name))
     runtime = find_runtime(site.settings.runtime)

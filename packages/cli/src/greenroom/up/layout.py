@@ -116,6 +116,10 @@ class Layout:
         Manager, because the Manager is disabled."""
         return self.data / "tmp" / "manager" / instance_id / "kasm_manager_draining"
 
+    def stored_installation_id(self) -> str:
+        """Return the id of the installation; "" before the first start."""
+        return self.installation_id.read_text().strip() if self.installation_id.exists() else ""
+
     def create_data(self) -> None:
         """Create the folder DATA, if it is missing.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -25,9 +24,8 @@ from greenroom.db.workspace.images import image_references
 from greenroom.kit import accounts
 from greenroom.runtimes.plugin import RuntimePlugin
 from greenroom.runtimes.registry import find_runtime
-from greenroom.up import commands
+from greenroom.up import checks, commands
 from greenroom.up.account import DATABASE_ACCOUNT, GATEWAY_ACCOUNT, SERVICE_ACCOUNT
-from greenroom.up.instance_folders import find_instance_folders
 from greenroom.up.layout import DataLock, Layout, check_folder, missing_instance_error, mounts_below, running_pid
 from greenroom.up.options import Settings, default_data, standard_data, stored_settings
 from greenroom.up.processes import end_all, find_instance_processes
@@ -114,11 +112,11 @@ def read_installation(layout: Layout) -> InstalledObjects:
     check_folder(layout)
     if not layout.instance.exists():
         raise missing_instance_error(layout)
-    check_identity(layout, running_folders())
+    checks.check_only_instance(layout, checks.running_folders())
     settings, is_running = stored_settings(layout), running_pid(layout) is not None
     references = asyncio.run(_read_image_references(layout)) if is_running else []
     runtime_reasons, images = asyncio.run(
-        _read_runtime(find_runtime(settings.runtime), _installation_id(layout), references)
+        _read_runtime(find_runtime(settings.runtime), layout.stored_installation_id(), references)
     )
     reasons = (*runtime_reasons, *_reasons_on_machine(layout))
     return InstalledObjects(
@@ -131,38 +129,6 @@ def read_installation(layout: Layout) -> InstalledObjects:
         has_own_database=settings.database_url is None,
         backups=layout.backups if layout.backups.is_dir() else None,
     )
-
-
-def check_identity(layout: Layout, folders: Iterable[Path]) -> None:
-    """Check that no other running instance has the same installation id, for example because this instance is a
-    restored copy: the runtime does not distinguish their containers. `folders` contains the data folders of running
-    instances. Raises SetupError: another instance has the same id."""
-    installation = _installation_id(layout)
-    for folder in folders:
-        try:
-            is_same = bool(installation) and _installation_id(Layout(folder)) == installation
-        except PermissionError:  # this account cannot read the id of that instance
-            continue
-        if is_same and not folder.samefile(layout.data):
-            raise SetupError(
-                f"Nothing was removed: {folder} is a running instance with the same identity; stop it with"
-                f" `greenroom down --data {shlex.quote(str(folder))}`, or delete {layout.data}."
-            )
-
-
-def running_folders() -> list[Path]:
-    """Return the data folders of the running instances of this machine. Without root, instances of other accounts are
-    found only in a default folder."""
-    defaults = {default_data(), Path("/var/lib/greenroom")}
-    return sorted({*find_instance_folders()} | {folder for folder in defaults if _may_run(Layout(folder))})
-
-
-def _may_run(layout: Layout) -> bool:
-    """True if the instance is running, or if this account cannot read its lock."""
-    try:
-        return running_pid(layout) is not None
-    except PermissionError:
-        return True
 
 
 async def _read_image_references(layout: Layout) -> list[str]:
@@ -206,16 +172,12 @@ def _account_exists(account: str) -> bool:
     return True
 
 
-def _installation_id(layout: Layout) -> str:
-    return layout.installation_id.read_text().strip() if layout.installation_id.exists() else ""
-
-
 def remove(
     layout: Layout, installed: InstalledObjects, progress: Progress, *, keep_data: bool, with_accounts: bool = False
 ) -> list[str]:
     """Remove the installation. Return a sentence for each image or account that remains. Raises SetupError: an
     object of another kind could not be removed; the command can be repeated."""
-    check_identity(layout, running_folders())
+    checks.check_only_instance(layout, checks.running_folders())
     settings = stored_settings(layout)
     if installed.is_running or layout.state.exists():
         commands.down(layout.data)
@@ -237,7 +199,7 @@ def remove(
 async def _remove_from_runtime(layout: Layout, settings: Settings) -> None:
     """End the processes and sessions that remain after `down`, for example of an instance that was killed."""
     await end_all(lambda: find_instance_processes(layout.data), LEFTOVERS_TIMEOUT_S)
-    if not (installation := _installation_id(layout)):
+    if not (installation := layout.stored_installation_id()):
         return
     for folder in sorted((layout.data / "agent").glob("*/")):
         forget_secrets(layout.web_filter(folder.name))
