@@ -101,13 +101,14 @@ async def test_only_readers_of_the_audit_subscribe_change_and_read(hooks: Hooks,
     made = await hooks.made(EVENT)
     await hooks.delivered()
     (delivery,) = await hooks.deliveries(made)
-    other: Client = await with_key("webhooks_view", "webhooks_create", "webhooks_modify")
+    other: Client = await with_key("webhooks_view", "webhooks_create", "webhooks_modify", "webhooks_delete")
     path = f"{PATH}/{made['webhook_id']}"
     body = {"name": "mine", "url": hooks.receiver.url, "events": [EVENT]}
     assert "audit_view" in await other.refused(403, f"POST {PATH}", body)
     assert "audit_view" in await other.refused(403, f"PATCH {path}", {"url": f"{hooks.receiver.url}/mine"})
     assert "audit_view" in await other.refused(403, f"PATCH {path}", {"events": ["pool.full"]})
     assert "audit_view" in await other.refused(403, f"POST {path}/secret")
+    assert "audit_view" in await other.refused(403, f"DELETE {path}")
     assert "audit_view" in await other.refused(403, f"POST {path}/deliveries/{delivery['delivery_id']}/replay")
     assert await other.read(f"{path}/deliveries") == []
     reader = await with_key("webhooks_view", "webhooks_modify", "audit_view")

@@ -134,9 +134,11 @@ async def update_webhook(webhook_id: UUID, body: WebhookPatch, change: ChangeDep
 
 @router.delete("/webhooks/{webhook_id}", status_code=204, dependencies=[requires("webhooks_delete")])
 async def delete_webhook(webhook_id: UUID, change: ChangeDep) -> None:
-    """Delete a webhook, with its sent and waiting messages."""
+    """Delete a webhook, with its sent and waiting messages. If it receives events of the audit, the caller needs
+    `audit_view`, as for a change."""
     async with change.db.transaction() as connection:
         webhook = await webhooks.lock_webhook(connection, str(webhook_id))
+        _require_right_to_events(change.caller, webhook)
         await webhooks.delete_webhook(connection, webhook.webhook_id)
         await end_delivery(connection, webhook.webhook_id)
     change.audit(LogCode.WEBHOOK_DELETED, webhook.name, before=values_of(WebhookFields, webhook))
