@@ -221,6 +221,11 @@ async def test_a_frame_of_the_provider_ends_the_log_in(forger: Forger, admin: Cl
     assert (await anonymous.get(FRONT, params={"iss": forger.issuer, "sid": "other"})).status_code == 200
     assert (await anonymous.get(FRONT, params={"iss": "https://evil.example", "sid": "one"})).status_code == 400
     assert await is_logged_in(anonymous)
+    (provider,) = await admin.read("/api/v1/sign-on-providers")
+    own = f"/api/v1/sign-on-providers/{provider['provider_id']}"
+    await admin.change(own, enabled=False)
+    assert (await anonymous.get(FRONT, params={"iss": forger.issuer, "sid": "one"})).status_code == 400
+    await admin.change(own, enabled=True)
     answer = await anonymous.get(FRONT, params={"iss": forger.issuer, "sid": "one"})
     assert f"frame-ancestors {forger.issuer}" in answer.headers["content-security-policy"]
     assert not await is_logged_in(anonymous)

@@ -37,10 +37,11 @@ class SignOnContext:
     directories: dict[str, DirectoryHealth] = field(default_factory=dict[str, DirectoryHealth])
     """Id → state of a directory in this process."""
 
-    async def enabled_provider(self, name: str) -> SignOnProvider:
-        """Return the enabled provider with this name. Raises SignOnRefused: there is no such provider."""
+    async def enabled_provider(self, name: str, protocol: statements.Protocol | None = None) -> SignOnProvider:
+        """Return the enabled provider with this name, and of this protocol: a message of one protocol must not reach
+        log-ins of the other. Raises SignOnRefused: there is no such provider."""
         provider = await statements.find_provider(self.db, name)
-        if provider is None or not provider.enabled:
+        if provider is None or not provider.enabled or protocol not in (None, provider.protocol):
             raise SignOnRefused(Refusal.PROVIDER_DISABLED, "The provider does not exist or is disabled.")
         return provider
 

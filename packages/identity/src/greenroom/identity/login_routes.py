@@ -253,7 +253,7 @@ async def log_out_by_provider(
     """
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     try:
-        provider = await context.enabled_provider(provider_name)
+        provider = await context.enabled_provider(provider_name, "oidc")
         token, expected = form.get("logout_token", [""])[0], (await context.oidc_client(provider)).expected_token
         claims = await context.provider_cache.read_token(
             provider.issuer, lambda keys: logout_claims(token, keys, expected)
@@ -300,7 +300,10 @@ async def log_out_in_frame(
 
     429 with Retry-After after too many wrong requests from one address.
     """
-    provider = await statements.find_provider(context.db, provider_name)
+    try:
+        provider = await context.enabled_provider(provider_name, "oidc")
+    except SignOnRefused:
+        provider = None
     if provider is None or iss != provider.issuer or not sid or not sid.isprintable():
         failed_attempts.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
         return Response("There is no such log-in.", 400, media_type="text/plain")

@@ -14,13 +14,12 @@ from greenroom.api.security import origin_of, public_route
 from greenroom.core.errors import Invalid, NotFound
 from greenroom.core.text import one_line
 from greenroom.identity.attempts import redirect_uri
-from greenroom.identity.context import SignOnContext, SignOnContextDep
+from greenroom.identity.context import SignOnContextDep
 from greenroom.identity.provider import ProviderFailed
-from greenroom.identity.refusals import Refusal, SignOnRefused
+from greenroom.identity.refusals import SignOnRefused
 from greenroom.identity.saml import logout, service
 from greenroom.identity.saml.documents import SamlRefused
 from greenroom.identity.saml.metadata import service_metadata
-from greenroom.identity.statements import SignOnProvider
 
 router = api_router("account")
 
@@ -33,13 +32,6 @@ def log_out_uri(origin: str, provider: str) -> str:
     return f"{origin}/api/v1/sign-on/{provider}/saml-logout"
 
 
-async def _saml_provider(context: SignOnContext, name: str) -> SignOnProvider:
-    provider = await context.enabled_provider(name)
-    if provider.protocol != "saml":
-        raise SignOnRefused(Refusal.PROVIDER_DISABLED, "The provider is not a SAML provider.")
-    return provider
-
-
 @router.get(
     "/sign-on/{provider_name}/metadata",
     dependencies=[public_route("identity providers read the metadata, which contains no secret")],
@@ -48,7 +40,7 @@ async def _saml_provider(context: SignOnContext, name: str) -> SignOnProvider:
 async def read_service_metadata(provider_name: str, request: Request, context: SignOnContextDep) -> Response:
     """Return the SAML metadata of Greenroom for the identity provider. 404 if there is no such SAML provider."""
     try:
-        provider = await _saml_provider(context, provider_name)
+        provider = await context.enabled_provider(provider_name, "saml")
     except SignOnRefused as error:
         raise NotFound(error.refusal.sentence) from error
     callback = redirect_uri(origin_of(request), provider.name)
@@ -75,7 +67,7 @@ async def receive_saml_response(
     failed_attempts.admit(request, "sign-on", f"through {name}")
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     try:
-        provider = await _saml_provider(context, provider_name)
+        provider = await context.enabled_provider(provider_name, "saml")
         recipient = redirect_uri(origin_of(request), provider.name)
         code = await service.receive_response(context, provider, form.get("SAMLResponse", [""])[0], recipient)
     except SignOnRefused as refused:
@@ -104,7 +96,7 @@ async def log_out_by_saml(
         return RedirectResponse("/", 303)
     name = one_line(provider_name)
     try:
-        provider = await _saml_provider(context, provider_name)
+        provider = await context.enabled_provider(provider_name, "saml")
         address = log_out_uri(origin_of(request), provider.name)
         answer = await logout.answer_request(context, provider, request.url.query, address)
     except (SignOnRefused, ProviderFailed, SamlRefused) as error:
