@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import BrowserContext, expect
@@ -102,3 +105,32 @@ def test_a_link_logs_in_a_browser_without_a_log_in(instance: Instance, new_conte
         target = {"target_user": {"username": instance.found["admin"]["username"]}}
         goto(page, program.post("/api/public/get_login", json=target).json()["url"])
     expect(page.get_by_role("link", name="Administration")).to_be_visible()
+
+
+@contextmanager
+def frozen(*pids: int) -> Generator[None]:
+    """Stop processes during the block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_server_that_stands_still_is_shown_as_silent(instance: Instance, admin: Person):
+    admin.open("/admin/users")
+    page = admin.page
+    live = page.get_by_test_id("live")
+    expect(live).to_have_text("Live")
+    other = page.context.new_page()
+    # The supervisor would restart a frozen api.
+    with frozen(*instance.pids("up"), *instance.pids("api")):
+        expect(live).to_contain_text(re.compile(r"No answer for [5-9] s"))
+        expect(live).to_have_attribute("data-tone", "warning")
+        expect(live).to_contain_text(re.compile(r"No answer for 1\d s"))
+        other.goto(instance.url)
+        expect(other.get_by_text(re.compile(r"This takes longer than usual: no answer for \d+ s"))).to_be_visible()
+    expect(live).to_have_text("Live")
+    expect(other.get_by_role("heading", name="Workspaces")).to_be_visible()

@@ -1,6 +1,8 @@
 import { QueryClient, QueryObserver } from '@tanstack/react-query';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { client } from '../src/api/client';
 import { followEvents } from '../src/api/live';
+import { knownTime, silentSeconds } from '../src/components/clock';
 
 /** The browser's end of the stream, which the test plays. */
 class Stream {
@@ -27,6 +29,9 @@ class Stream {
   }
   resync() {
     this.listeners.get('resync')?.();
+  }
+  live() {
+    this.listeners.get('alive')?.();
   }
 }
 
@@ -144,6 +149,60 @@ describe('a stream that is lost', () => {
   test('because the network went away is given up at once', () => {
     window.dispatchEvent(new Event('offline'));
     expect(Stream.newest.isClosed).toBe(true);
+  });
+});
+
+describe('a server that is silent', () => {
+  /** The seconds without an answer that the page shows, and whether its relative times go on. */
+  const shown = () => [silentSeconds(Date.now()), knownTime(Date.now()) === Date.now()];
+
+  test('is shown after 5 seconds, in which relative times stop, until its next sign of life', () => {
+    vi.advanceTimersByTime(4000);
+    expect(shown()).toEqual([0, true]);
+    vi.advanceTimersByTime(3000);
+    expect(shown()).toEqual([7, false]);
+    Stream.newest.onopen();
+    vi.advanceTimersByTime(500);
+    expect(shown()).toEqual([0, true]);
+    for (let second = 0; second < 20; second += 2) {
+      vi.advanceTimersByTime(2000);
+      Stream.newest.live();
+      expect(shown()).toEqual([0, true]);
+    }
+    expect(stale()).toEqual(KEYS); // once, after the reconnect
+  });
+
+  test('gets another stream every few seconds, because this one may be lost', () => {
+    const first = Stream.newest;
+    vi.advanceTimersByTime(5000);
+    expect([first.isClosed, Stream.opened.length]).toEqual([true, 1]);
+    vi.advanceTimersByTime(7000);
+    expect(Stream.opened.length).toBe(3);
+    expect(Stream.newest.address).toBe('/api/v1/events?alive_s=2');
+  });
+
+  test('is not silent while it answers requests, unlike a gateway without a server', async () => {
+    const answer = async (status: number) => {
+      const fetch = () => Promise.resolve(new Response('{}', { status }));
+      await client.GET('/api/v1/branding', { fetch });
+    };
+    for (let second = 0; second < 10; second++) {
+      await vi.advanceTimersByTimeAsync(1000);
+      await answer(503);
+    }
+    expect(shown()).toEqual([0, true]);
+    for (let second = 0; second < 10; second++) {
+      await vi.advanceTimersByTimeAsync(1000);
+      await answer(504);
+    }
+    expect(shown()).toEqual([10, false]);
+  });
+
+  test('is not blamed for a page that stood still itself', () => {
+    const clock = performance.now();
+    vi.spyOn(performance, 'now').mockReturnValue(clock + 60_000);
+    vi.advanceTimersByTime(500);
+    expect(shown()).toEqual([0, true]);
   });
 });
 

@@ -8,6 +8,7 @@ subscribers get `resync` after an interruption of LISTEN. As server-sent events:
     data: {"topic": "session", "id": "…", "at": "…"}    something changed: fetch it again
     event: resync / data: {}                        events were missed: fetch everything again
     : (a comment every 15 s)                        the connection works
+    event: alive / data: {}                         the same, on request: browsers hide comments from pages
 
 If the client requests past events, the last events in this process come before the first comment, `: connected`.
 
@@ -134,6 +135,7 @@ class EventHub:
 
 
 HEARTBEAT_S: Final = 15.0
+MIN_ALIVE_S: Final = 1.0
 
 
 async def recent_frames(
@@ -146,15 +148,21 @@ async def recent_frames(
 
 
 async def live_frames(
-    db: Database, subscriber: Subscriber, caller: Caller, authenticate: Callable[[], Awaitable[Caller]]
+    db: Database,
+    subscriber: Subscriber,
+    caller: Caller,
+    authenticate: Callable[[], Awaitable[Caller]],
+    alive_s: float | None = None,
 ) -> AsyncGenerator[str]:
     """Yield the frames for one subscriber, until the log-in of the caller has ended. `authenticate` authenticates the
-    caller again."""
+    caller again. After a silence of `alive_s`, the event `alive` follows; without
+    `alive_s`, a comment follows after `HEARTBEAT_S`."""
     number = 0
-    checked_at = asyncio.get_running_loop().time()
+    silence_s = HEARTBEAT_S if alive_s is None else alive_s
+    sent_at = checked_at = asyncio.get_running_loop().time()
     yield ": connected\n\n"
     while True:
-        events = await subscriber.take(HEARTBEAT_S)
+        events = await subscriber.take(max(0.0, sent_at + silence_s - asyncio.get_running_loop().time()))
         if subscriber.closed:
             return
         now = asyncio.get_running_loop().time()
@@ -167,12 +175,14 @@ async def live_frames(
                 return
             except Unavailable:
                 events = [RESYNC]  # permissions cannot be checked now, so RESYNC replaces the events
-        if not events:
-            yield ": alive\n\n"
         for event in events:
             if await _may_see(db, caller, event):
                 number += 1
+                sent_at = now
                 yield _frame(number, event, datetime.now(UTC))
+        if now - sent_at >= silence_s:
+            sent_at = now
+            yield ": alive\n\n" if alive_s is None else "event: alive\ndata: {}\n\n"
 
 
 def _frame(number: int, event: ChangeEvent | Resync, at: datetime) -> str:

@@ -15,7 +15,7 @@ from greenroom.api.access.lifecycle import access_transaction
 from greenroom.api.access.schemas import InstallationSettingView, SettingProblem, SettingsToTest
 from greenroom.api.bodies import Json
 from greenroom.api.deps import ChangeDep, Db, HubDep, SnapshotDep
-from greenroom.api.events import RESYNC, live_frames, recent_frames
+from greenroom.api.events import HEARTBEAT_S, MIN_ALIVE_S, RESYNC, live_frames, recent_frames
 from greenroom.api.problems import OpenApi, api_router
 from greenroom.api.security import Caller, authenticate, public_route, requires
 from greenroom.core.access.permissions import USER
@@ -84,6 +84,10 @@ async def events(
     hub: HubDep,
     caller: Annotated[Caller, requires(USER)],
     last: Annotated[int, Query(ge=0, le=MAX_RECENT, description="number of past events to send first")] = 0,
+    alive_s: Annotated[
+        float | None,
+        Query(ge=MIN_ALIVE_S, le=HEARTBEAT_S, description="silence after which the event `alive` follows"),
+    ] = None,
 ) -> StreamingResponse:
     """Stream change events (text/event-stream); 429 for a caller with twenty open streams."""
     owner = caller.user_id or caller.key_id or ""
@@ -99,7 +103,7 @@ async def events(
                 subscriber.put(RESYNC)
             async for frame in recent_frames(db, caller, hub.recent(last)):
                 yield frame
-            async for frame in live_frames(db, subscriber, caller, authenticate_again):
+            async for frame in live_frames(db, subscriber, caller, authenticate_again, alive_s):
                 yield frame
 
     return StreamingResponse(frames(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

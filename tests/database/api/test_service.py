@@ -86,6 +86,16 @@ async def test_events_reach_who_may_see_them(tmp_path: Path, app: FastAPI, db: D
         assert json.loads(begin[1].removeprefix("data: "))["id"] == "abc"
 
 
+async def test_a_page_can_notice_a_silent_stream(tmp_path: Path, app: FastAPI, dsn: str):
+    async with running(tmp_path, dsn) as client:
+        async with client.stream("GET", "/api/v1/events", params={"alive_s": 1}) as answer:
+            async for frame in frames(answer.aiter_lines()):
+                if frame.get("event") != "resync":
+                    assert frame == {"event": "alive", "data": "{}"}, "comments are no events for a page"
+                    break
+        assert (await client.get("/api/v1/events", params={"alive_s": 0.1})).status_code == 422
+
+
 async def test_the_loss_of_the_listener_is_a_resync(tmp_path: Path, app: FastAPI, db: Database, dsn: str):
     async with running(tmp_path, dsn) as client, client.stream("GET", "/api/v1/events") as answer:
         stream = frames(answer.aiter_lines())

@@ -7,6 +7,25 @@ import { serverText, translateAnswer } from '../serverTexts';
 
 export const client = createClient<paths>({ baseUrl: location.origin, credentials: 'same-origin' });
 
+let answeredAt = performance.now(); // unlike the clock, it never goes back
+
+/** Remembers that the server sent something now. */
+export function answered(): void {
+  answeredAt = performance.now();
+}
+
+/** The milliseconds since the server last sent something. */
+export function silenceMs(): number {
+  return performance.now() - answeredAt;
+}
+
+// The gateway answers 502 and 504 when the server does not.
+client.use({
+  onResponse: ({ response }) => {
+    if (![502, 504].includes(response.status)) answered();
+  },
+});
+
 export class ApiError extends Error {
   constructor(
     /** HTTP status; 0 = no answer. */

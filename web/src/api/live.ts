@@ -5,6 +5,8 @@
 
 import type { QueryClient, QueryFilters } from '@tanstack/react-query';
 import { useEffect, useSyncExternalStore } from 'react';
+import { setSilence } from '../components/clock';
+import { answered, silenceMs } from './client';
 import { SessionPatches } from './sessionList';
 
 export type LiveState = 'connecting' | 'live' | 'reconnecting';
@@ -59,6 +61,13 @@ const RETRY_FIRST_MS = 200;
 const RETRY_MS = 1000;
 /** A shorter interruption is not shown, because the queries are read again after a reconnect. */
 const GAP_MS = 2500;
+/** The stream sends something at least this often. */
+const ALIVE_S = 2;
+/** After this time, a silent stream is opened again, and a silent server is shown. */
+const SILENT_MS = 5000;
+const WATCH_MS = 500;
+/** A page whose timers are this late stood still itself, for example in the background. */
+const LATE_MS = 2000;
 
 let state: LiveState = 'connecting';
 const listeners = new Set<() => void>();
@@ -109,7 +118,25 @@ export function followEvents(queries: QueryClient): () => void {
   let source: EventSource | undefined;
 
   const marked = new Map<string, number>();
+  let heardAt = 0;
+  let watchedAt = performance.now();
 
+  const hear = () => {
+    heardAt = performance.now();
+    answered();
+  };
+  // A stopped server closes no connection, so silence is the only sign.
+  const watch = () => {
+    const now = performance.now();
+    if (now - watchedAt >= LATE_MS) hear();
+    watchedAt = now;
+    const silence = silenceMs();
+    setSilence(silence < SILENT_MS ? undefined : Date.now() - silence);
+    if (now - heardAt < SILENT_MS) return;
+    heardAt = now; // the next stream has as much time
+    become('reconnecting');
+    lost();
+  };
   const flush = () => {
     const now = performance.now(); // unlike the clock, it never goes back
     const keys = new Set([...waiting].filter((key) => now - (marked.get(key) ?? -Infinity) >= (AT_MOST_MS[key] ?? 0)));
@@ -129,15 +156,21 @@ export function followEvents(queries: QueryClient): () => void {
   };
   const resync = () => markOutOfDate(queries, {});
   const connect = () => {
-    source = new EventSource('/api/v1/events');
+    heardAt = performance.now();
+    source = new EventSource(`/api/v1/events?alive_s=${ALIVE_S}`);
     source.onopen = () => {
+      hear();
       if (gap !== undefined) resync();
       clearTimeout(gap);
       gap = undefined;
       become('live');
     };
-    source.onmessage = (event) => touch(JSON.parse(event.data as string) as { topic: string; id: string });
+    source.onmessage = (event) => {
+      hear();
+      touch(JSON.parse(event.data as string) as { topic: string; id: string });
+    };
     source.addEventListener('resync', resync);
+    source.addEventListener('alive', hear);
     source.onerror = lost;
   };
   // A stream that the browser closed without a network would stay silent for a long time.
@@ -148,9 +181,13 @@ export function followEvents(queries: QueryClient): () => void {
     clearTimeout(retry);
     retry = setTimeout(connect, isFirst ? RETRY_FIRST_MS : RETRY_MS);
   };
+  answered();
   connect();
+  const watching = setInterval(watch, WATCH_MS);
   window.addEventListener('offline', lost);
   return () => {
+    clearInterval(watching);
+    setSilence(undefined);
     window.removeEventListener('offline', lost);
     clearTimeout(gather);
     clearTimeout(retry);

@@ -1,6 +1,6 @@
 import { t } from '@lingui/core/macro';
 import { locale } from '../language';
-import { shortDuration, useClock } from './clock';
+import { knownTime, shortDuration, useClock } from './clock';
 import { useTimeForm } from './times';
 import { type Tone, textIn } from './tones';
 
@@ -37,13 +37,13 @@ export function TimeAgo(props: Props) {
 /** A time that is shown as a warning or alarm once it is too long ago. */
 function AgingTime(props: Props & { time: string }) {
   const at = Date.parse(props.time);
-  return <Time time={props.time} tone={useClock((now) => colorOf((now - at) / 1000, props))} />;
+  return <Time time={props.time} tone={useClock((now) => colorOf((knownTime(now) - at) / 1000, props))} />;
 }
 
 function Time({ time, tone }: { time: string; tone?: Tone | undefined }) {
   const at = Date.parse(time);
   const form = useTimeForm();
-  const text = useClock((now) => (form === 'absolute' ? short(time) : wordsOf((now - at) / 1000)));
+  const text = useClock((now) => (form === 'absolute' ? short(time) : wordsOf((knownTime(now) - at) / 1000)));
   return (
     <time
       className="nowrap number"
@@ -67,7 +67,9 @@ export function ExactTime({ time }: { time: string }) {
 
 /** The time relative to now, or the date with the time: the form that the element does not show. */
 export function otherForm({ dateTime, dataset }: HTMLTimeElement): string {
-  return dataset.form === 'absolute' ? wordsOf((Date.now() - Date.parse(dateTime)) / 1000) : absolute(dateTime);
+  return dataset.form === 'absolute'
+    ? wordsOf((knownTime(Date.now()) - Date.parse(dateTime)) / 1000)
+    : absolute(dateTime);
 }
 
 const SHORT = new Intl.DateTimeFormat(locale(), { dateStyle: 'short', timeStyle: 'medium' });

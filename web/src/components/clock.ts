@@ -35,6 +35,23 @@ export function useClock<Shown extends string | number | undefined>(of: (now: nu
   return useSyncExternalStore(subscribe, () => of(currentTime()));
 }
 
+/** The time of the last answer of a server that is silent; undefined = it answers. */
+let silentSince: number | undefined;
+
+export function setSilence(since: number | undefined): void {
+  silentSince = since;
+}
+
+/** The time at which the page last knew the state of the server: relative times stop while it is silent. */
+export function knownTime(now: number): number {
+  return silentSince ?? now;
+}
+
+/** The whole seconds since the last answer of a silent server; 0 = it answers. */
+export function silentSeconds(now: number): number {
+  return silentSince === undefined ? 0 : Math.floor((now - silentSince) / 1000);
+}
+
 const DAY_S = 86_400;
 const HOUR_S = 3_600;
 const MINUTE_S = 60;

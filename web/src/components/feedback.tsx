@@ -2,9 +2,10 @@ import { t } from '@lingui/core/macro';
 import { Alert, Loader, Text } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { IconCloudOff, type TablerIcon } from '@tabler/icons-react';
-import type { ReactNode } from 'react';
+import { type ReactNode, useState } from 'react';
 import { isTemporary, messageOf } from '../api/client';
 import { WhyRefused } from '../why/WhyRefused';
+import { useClock } from './clock';
 import styles from './feedback.module.css';
 
 const SHARED = {
@@ -56,11 +57,29 @@ export function StaleBanner({ error, hasData }: { error: unknown; hasData: boole
   );
 }
 
+/** After this time, a waiting page tells how long it has waited. */
+const USUAL_S = 3;
+
+/** The words of a page that waits for an answer: none at first, then for how long it has waited. */
+export function useLateWords(): string | undefined {
+  const [since] = useState(Date.now);
+  const waitedS = useClock((now) => Math.floor((now - since) / 1000));
+  return waitedS < USUAL_S ? undefined : t`This takes longer than usual: no answer for ${waitedS} s`;
+}
+
+/** The words of `useLateWords`, and `children` before. */
+export function LateWords({ children }: { children?: ReactNode }) {
+  return useLateWords() ?? children;
+}
+
 /** A page whose code or user is not known yet. */
 export function Waiting() {
   return (
     <div className={styles.waiting}>
       <Loader aria-label={t`Loading`} />
+      <p className={styles.late}>
+        <LateWords />
+      </p>
     </div>
   );
 }

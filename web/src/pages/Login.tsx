@@ -8,6 +8,7 @@ import { useBranding } from '../api/branding';
 import { isLoggedOut, messageOf, retryTemporary } from '../api/client';
 import type { SecondFactorNeeded } from '../api/secondFactors';
 import { Logo } from '../app/Mark';
+import { LateWords } from '../components/feedback';
 import { Gate } from '../components/Gate';
 import { lazily } from '../components/lazily';
 import { SignOnButtons, useSignOnRefusal } from '../components/SignOnButtons';
@@ -35,6 +36,7 @@ export function Login() {
     onSuccess: (needed) => (needed ? setNeeded(needed) : finish()),
     onError: (error) => isLoggedOut(error) && setPassword(''),
   });
+  const usual = t`Log in to open your desktops`;
   const refusal = enter.isError ? messageOf(enter.error) : enter.isIdle ? signOnRefusal : null;
   return (
     <Gate
@@ -43,7 +45,11 @@ export function Login() {
       note={
         <span className={styles.note}>
           {refusal === null ? (
-            t`Log in to open your desktops`
+            enter.isPending ? (
+              <LateWords>{usual}</LateWords>
+            ) : (
+              usual
+            )
           ) : (
             <span className={styles.refusal} role="alert">
               {refusal}

@@ -9,6 +9,7 @@ import { isGone, messageOf, retryTemporary } from '../../api/client';
 import { programOf } from '../../api/control';
 import { comeBack, invitationQuery, join, type Joined, remembered } from '../../api/sharing';
 import type { Schemas } from '../../api/types';
+import { useLateWords } from '../../components/feedback';
 import { Login } from '../Login';
 import { Desktop } from '../session/Desktop';
 import { Recorded } from '../session/Recorded';
@@ -155,9 +156,10 @@ function SharedDesktop({ joined }: { joined: Joined }) {
 }
 
 export function Waiting() {
+  const late = useLateWords();
   return (
     <StageFrame>
-      <Veil words={t`Loading`} />
+      <Veil words={late ?? t`Loading`} />
     </StageFrame>
   );
 }
