@@ -64,7 +64,7 @@ async def test_what_a_host_has_of_disk_and_runtimes_is_known_to_placement(agent:
 
     async def reported() -> tuple[object, ...]:
         (view,) = await read_agents(db, zone_id, "")
-        return view.disk_free_bytes, view.disk_free_inodes, view.disk_kept_bytes, view.runtime_classes
+        return view.disk.free_bytes, view.disk.free_inodes, view.disk.kept_bytes, view.runtime_classes
 
     await eventually(lambda: _is(reported(), (3_000_000_000, 0.25, 5_000_000_000, ("kata", "runsc"))))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import LiteralString
+
 import pytest
 from psycopg.types.json import Jsonb
 from tests.support import rows
@@ -9,6 +11,8 @@ from tests.support.system import System
 
 from greenroom.core.errors import NoResources
 from greenroom.db.database import Database
+from greenroom.db.fleet.liveness import TAKES_SESSIONS
+from greenroom.db.launch.on_demand import read_agents
 
 IMAGE = "greenroom/desktop:test"
 
@@ -87,6 +91,31 @@ async def test_a_host_whose_disk_is_short_gets_no_session_and_says_so(stage: Hos
         await stage.host()
     assert "idle has 3 GB of disk free; 5 GB must stay free" in refused.value.message
     assert "Free disk space on the hosts of the Agents" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("status = 'running'", None),
+        ("status = 'missing'", "status"),
+        ("enabled = false", "disabled"),
+        ("draining = true", "draining"),
+        ("runtime_error = 'Docker does not answer.'", "runtime"),
+        ('usage = \'{"disk_free_bytes": 4, "disk_kept_bytes": 5}\'', "disk"),
+        ('usage = \'{"disk_free_bytes": 5, "disk_kept_bytes": 5}\'', None),
+        ("usage = '{\"disk_kept_bytes\": 5}'", None),
+        ("usage = '{\"disk_free_inodes\": 0.099}'", "disk"),
+        ("usage = '{\"disk_free_inodes\": 0.1}'", None),
+    ],
+)
+async def test_the_statement_about_agents_that_take_sessions_agrees_with_the_rule(
+    stage: Hosts, change: LiteralString, code: str | None
+):
+    await stage.db.write("UPDATE agents SET " + change)
+    found = await read_agents(stage.db, stage.zone_id, IMAGE)
+    assert {reason and reason.code for reason in (agent.closed for agent in found)} == {code}
+    (counted,) = await stage.db.fetch("SELECT count(*) AS number FROM agents a WHERE " + TAKES_SESSIONS)
+    assert counted["number"] == (len(found) if code is None else 0)
 
 
 async def test_a_workspace_goes_only_where_its_runtime_is_offered(stage: Hosts):

@@ -12,7 +12,15 @@ export function manager(id: string, facts: Partial<StageManager> = {}): StageMan
 export function agent(id: string, facts: Partial<StageAgent> = {}): StageAgent {
   return {
     ...{ agent_id: id, hostname: `host-${id}`, zone_id: 'z0', status: 'running', status_reason: null },
-    ...{ enabled: true, draining: false, cores: 32, cores_allocated: 1.6, memory: 64e9, memory_allocated: 4e9 },
+    ...{
+      enabled: true,
+      draining: false,
+      closed: null,
+      cores: 32,
+      cores_allocated: 1.6,
+      memory: 64e9,
+      memory_allocated: 4e9,
+    },
     ...facts,
   };
 }

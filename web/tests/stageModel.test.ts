@@ -6,6 +6,9 @@ import { seated, zonesOf } from '../src/stage/model';
 import { between, changeOf, drawingOf, hasMovement } from '../src/stage/motion';
 import { agent, crowd, manager, pool, session, stage } from './stage';
 
+const DRAINING = { draining: true, closed: { code: 'draining', reason: 'it is draining' } } as const;
+const MISSING = { status: 'missing', closed: { code: 'status', reason: 'it is missing' } } as const;
+
 const staged = (id: string, facts = {}) => session(id, { username: null, staging_config_id: 'p0', ...facts });
 
 /** The only zone. */
@@ -29,7 +32,7 @@ test('without the Agents and pools, sessions are in their zone, and staged ones 
 });
 
 test('a limited map keeps the Agents that get no new sessions', () => {
-  const agents = [agent('a0'), agent('a1', { draining: true }), agent('a2', { status: 'missing' })];
+  const agents = [agent('a0'), agent('a1', DRAINING), agent('a2', MISSING)];
   const zone = zoneOf(stage({ agents }), 2);
   expect(zone.agents.map(({ key }) => key)).toEqual(['agent:a1', 'agent:a2']);
   expect(zone.hidden.map(({ key }) => key)).toEqual(['agent:a0']);
@@ -105,10 +108,18 @@ test('a marked workspace fades the others without a movement', () => {
   expect([...drawing.values()].map(({ isFaded }) => isFaded)).toEqual([true, false]);
 });
 
+test('an Agent without disk says that it accepts nothing, and why', () => {
+  const reason = 'host-a0 has 3 GB of disk free; 5 GB must stay free';
+  const zone = zoneOf(stage({ agents: [agent('a0', { closed: { code: 'disk', reason } }), agent('a1')] }), 1);
+  expect(zone.agents.map(agentText)).toEqual([
+    `Agent host-a0: accepts nothing (disk). 1.6 of 32 cores and 4 GB of 64 GB memory are reserved. 0 sessions of users, 0 staged. H${reason.slice(1)}.`,
+  ]);
+});
+
 test('parts have their facts as sentences', () => {
   const shortfall = { code: 'no-capacity', reason: 'no Agent has room', needs_action: true };
   const map = stage({
-    agents: [agent('a0', { draining: true })],
+    agents: [agent('a0', DRAINING)],
     pools: [pool('p0', { current: 0, desired: 3, shortfall }), pool('p1', { paused: true })],
     sessions: [session('s0'), staged('s1')],
   });

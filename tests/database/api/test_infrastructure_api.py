@@ -6,6 +6,7 @@ import asyncio
 import uuid
 
 import pytest
+from psycopg.types.json import Jsonb
 from tests.database.api.agent_rows import new_agent
 from tests.database.api.client import Client
 from tests.database.api.staging import bare_session
@@ -167,6 +168,18 @@ async def test_what_a_host_has_and_uses_is_shown_beside_what_it_offers(admin: Cl
     agent = await admin.read(address)
     shown = ("cpu_used", "memory_used", "cores_reported", "memory_reported", "cores")
     assert [agent[name] for name in shown] == [0.25, 3000, 2, 4000, 8]
+
+
+async def test_an_agent_without_disk_says_that_it_takes_no_sessions(admin: Client, db: Database):
+    agent_id = await new_agent(db)
+    (agent,) = await admin.read("/api/v1/agents")
+    assert (agent["closed"], agent["disk_free"], agent["disk_kept"]) == (None, None, 0)
+    usage = {"disk_free_bytes": 3_000_000_000, "disk_kept_bytes": 5_000_000_000, "disk_free_inodes": 0.5}
+    await db.write("UPDATE agents SET usage = %s", (Jsonb(usage),))
+    agent = await admin.read(f"/api/v1/agents/{agent_id}")
+    reason = "host-1 has 3 GB of disk free; 5 GB must stay free"
+    assert (agent["status"], agent["closed"]) == ("running", {"code": "disk", "reason": reason})
+    assert (agent["disk_free"], agent["disk_kept"], agent["disk_inodes_free"]) == (3_000_000_000, 5_000_000_000, 0.5)
 
 
 async def test_an_agent_says_whether_its_sessions_have_containers(admin: Client, db: Database):

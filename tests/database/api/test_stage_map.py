@@ -53,6 +53,7 @@ async def test_the_map_has_a_row_for_each_object(stage: Stage, play: Play, admin
     assert not manager["is_primary"], "no Manager has the leadership"
     first, second = seen["agents"]
     assert (first["zone_id"], first["status"], first["cores"]) == (play.zones[0], "running", 100.0)
+    assert (first["closed"], second["closed"]["code"]) == (None, "draining")
     assert (second["zone_id"], second["draining"], second["cores_allocated"]) == (play.zones[1], True, 0.0)
     (pool,) = seen["pools"]
     assert (pool["friendly_name"], pool["current"], pool["desired"], pool["paused"]) == ("Desktop", 1, 2, False)

@@ -10,6 +10,7 @@ import {
   IconPlayerPauseFilled,
   type TablerIcon,
 } from '@tabler/icons-react';
+import type { Schemas } from '../api/types';
 import { ToneBadge } from './ToneBadge';
 import type { Tone } from './tones';
 
@@ -44,6 +45,8 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   paused: 'resting',
   disabled: 'resting',
   draining: 'resting',
+  'no disk': 'unsure',
+  'no runtime': 'unsure',
   present: 'fine',
   pulling: 'moving',
   building: 'moving',
@@ -90,6 +93,8 @@ const WORDS: Record<string, string> = {
   paused: t`paused`,
   disabled: t`disabled`,
   draining: t`draining`,
+  'no disk': t`accepts nothing (disk)`,
+  'no runtime': t`accepts nothing (runtime)`,
   present: t({ message: 'present', context: 'status' }),
   pulling: t`pulling`,
   building: t`building`,
@@ -144,6 +149,27 @@ export const GREEN = Object.keys(LOOK_OF).filter((status) => LOOKS[LOOK_OF[statu
 /** The word of a status in the language of the console. */
 export function statusWord(status: string): string {
   return WORDS[status] ?? status;
+}
+
+/** The status of an Agent: why it takes no new sessions, or that it runs. All pages use it. */
+export function agentStatus({ status, closed }: Pick<Schemas['AgentView'], 'status' | 'closed'>): string {
+  switch (closed?.code) {
+    case 'disabled':
+    case 'draining':
+      return closed.code;
+    case 'disk':
+      return 'no disk';
+    case 'runtime':
+      return 'no runtime';
+    default:
+      return status;
+  }
+}
+
+/** The status of a Manager: that it is disabled, or whether it runs. All pages use it. */
+export function managerStatus({ enabled, running }: { enabled: boolean; running: boolean }): string {
+  if (!enabled) return 'disabled';
+  return running ? 'running' : 'unknown';
 }
 
 /** A status of the API in the language of the console. */

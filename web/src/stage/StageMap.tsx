@@ -199,7 +199,11 @@ function Zone({ box, scene, current, isCompact }: ZoneProps) {
               text={agentText(each)}
               title={each.agent.hostname}
               state={isClosed(each.agent) ? agentState(each.agent) : ''}
-              hasProblem={each.agent.status !== 'running' || each.agent.status_reason !== null}
+              hasProblem={
+                each.agent.status !== 'running' ||
+                each.agent.status_reason !== null ||
+                each.agent.closed?.code === 'disk'
+              }
               cores={share(each.agent.cores_allocated, each.agent.cores)}
               memory={share(each.agent.memory_allocated, each.agent.memory)}
               coresText={hasNumbers ? coresText(each.agent) : ''}

@@ -3,53 +3,31 @@
 import { plural, t } from '@lingui/core/macro';
 import type { StageAgent, StageManager, StageSession } from '../api/stageMap';
 import { bytes, cores } from '../components/format';
+import { agentStatus, managerStatus, statusWord } from '../components/StatusBadge';
 import { type AgentPart, type PoolPart, primaryOf, type ZonePart } from './model';
 
 /** The state of a Manager in one word. */
-export function managerState({ enabled, running, is_primary }: StageManager): string {
-  if (is_primary) return t`Primary`;
-  if (!enabled) return t`disabled`;
-  return running ? t`running` : t`unknown`;
+export function managerState(manager: StageManager): string {
+  return manager.is_primary ? t`Primary` : statusWord(managerStatus(manager));
 }
 
 export function managerText(manager: StageManager): string {
   return t`Manager ${{ name: manager.instance_id }}: ${{ state: managerState(manager) }}.`;
 }
 
-const AGENT_WORDS: Record<StageAgent['status'], string> = {
-  pending: t`pending`,
-  running: t`running`,
-  missing: t`missing`,
-  dead: t`dead`,
-};
-
-const SESSION_WORDS: Record<StageSession['status'], string> = {
-  requested: t`requested`,
-  starting: t`starting`,
-  assigning: t`assigning`,
-  staged: t`staged`,
-  running: t`running`,
-  stopping: t`stopping`,
-  stopped: t`stopped`,
-  pausing: t`pausing`,
-  paused: t`paused`,
-  deleting: t`deleting`,
-  failed: t`failed`,
-  lost: t`lost`,
-  unreachable: t`unreachable`,
-  quarantined: t`quarantined`,
-};
-
 /** The state of a session in a word. */
 function sessionState({ status }: StageSession): string {
-  return SESSION_WORDS[status] ?? status;
+  return statusWord(status);
 }
 
-/** The state of an Agent in one word. */
-export function agentState({ status, enabled, draining }: StageAgent): string {
-  if (status !== 'running') return AGENT_WORDS[status];
-  if (!enabled) return t`disabled`;
-  return draining ? t`draining` : t`running`;
+/** The state of an Agent in a few words. */
+export function agentState(agent: StageAgent): string {
+  return statusWord(agentStatus(agent));
+}
+
+/** The problem of an Agent, as a sentence; empty = it has none. */
+function problemText({ status_reason: problem, closed }: StageAgent): string {
+  return problem ?? (closed?.code === 'disk' ? sentence(closed.reason) : '');
 }
 
 export function coresText({ cores_allocated, cores: all }: StageAgent): string {
@@ -71,7 +49,7 @@ export function agentText(part: AgentPart): string {
   const [state, sessions] = [agentState(agent), sessionsText(part)];
   const [coresUsed, memoryUsed] = [coresText(agent), memoryText(agent)];
   const text = t`Agent ${hostname}: ${state}. ${coresUsed} and ${memoryUsed} memory are reserved. ${sessions}.`;
-  return agent.status_reason ? `${text} ${agent.status_reason}` : text;
+  return `${text} ${problemText(agent)}`.trim();
 }
 
 /** The fill level of a pool: "2 of 4", or the number of sessions if the user may not see the pool. */
@@ -193,7 +171,7 @@ export function rowsOf(zones: ZonePart[]): FactRow[] {
           cores: coresText(each.agent),
           memory: memoryText(each.agent),
           sessions: sessionsText(each),
-          note: each.agent.status_reason ?? '',
+          note: problemText(each.agent),
         }),
       ),
       ...part.pools.map((each) => ({

@@ -45,8 +45,8 @@ export function primaryOf({ managers }: ZonePart): StageManager | undefined {
 }
 
 /** Whether an Agent gets no new sessions. */
-export function isClosed({ status, enabled, draining }: StageAgent): boolean {
-  return status !== 'running' || !enabled || draining;
+export function isClosed({ closed }: StageAgent): boolean {
+  return closed !== null;
 }
 
 /**

@@ -16,6 +16,7 @@ from pydantic import Field
 from greenroom.api.bodies import View
 from greenroom.api.deps import Db, FleetReads
 from greenroom.api.diagnostics.today_routes import session_scope_of, sight_of
+from greenroom.api.fleet.schemas import ClosedView
 from greenroom.api.pool.schemas import ShortfallView
 from greenroom.api.problems import api_router
 from greenroom.api.scopes import LISTED
@@ -54,6 +55,7 @@ class StageAgentView(View):
     status_reason: str | None
     enabled: bool
     draining: bool
+    closed: ClosedView | None
     cores: float
     cores_allocated: float
     memory: int

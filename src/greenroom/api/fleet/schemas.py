@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from greenroom.api.bodies import Body, MatchesPattern, View
 from greenroom.api.workspace.schemas import ImageProgressView, Port
 from greenroom.core.fleet.addresses import host_problem
+from greenroom.core.fleet.liveness import Closed, ClosedCode
 from greenroom.core.session.streams import RESERVED_PATHS
 from greenroom.core.workspace.spec_builder import REQUEST_HOST
 from greenroom.db.fleet.managers import ListedManager
@@ -148,8 +149,16 @@ class AgentRefusal(View, row=StoredRefusal):
     address: Annotated[str, Field(description="client address, as the gateway reports it")]
 
 
+class ClosedView(View, row=Closed):
+    """Why an Agent takes no new sessions."""
+
+    code: Annotated[
+        ClosedCode, Field(description="`status` = it does not run; `runtime` = its runtime does not answer")
+    ]
+
+
 class AgentView(
-    View, row=AgentRow, without={"stored_status", "runtime_error", "crash_loop", "silent_s", "has_manager"}
+    View, row=AgentRow, without={"stored_status", "runtime_error", "crash_loop", "silent_s", "has_manager", "disk"}
 ):
     """An Agent. Cores and memory (bytes) are its capacity; sessions reserve the allocated amounts."""
 
@@ -159,7 +168,15 @@ class AgentView(
     status_reason: Annotated[
         str | None, Field(description="problem of the Agent, e.g. that Docker does not respond on its host")
     ]
+    closed: Annotated[
+        ClosedView | None, Field(description="why it takes no new sessions; null = it takes them, if it has room")
+    ]
     crash_looping: CrashLooping
+    disk_free: Annotated[int | None, Field(description="free disk of the host, bytes; null = not reported")]
+    disk_kept: Annotated[int, Field(description="disk that must stay free for the host, bytes")]
+    disk_inodes_free: Annotated[
+        float | None, Field(description="free inodes of the disk, 0 to 1; null = not reported or not limited")
+    ]
     manager_id: UUID | None
     manager_instance_id: Annotated[str | None, Field(description="instance id of the Manager to which it reports")]
     cores_reported: Annotated[float, Field(description="cores of the host, without overcommit and override")]

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from greenroom.core.fleet.disk import FreeDisk
-from greenroom.core.fleet.liveness import AgentStatus, EffectiveStatus, effective_status
+from greenroom.core.fleet.liveness import AgentStatus, Closed, EffectiveStatus, closed, effective_status
 from greenroom.core.launch.plan import TraceStep
 from greenroom.core.pool.model import Shortfall
 from greenroom.core.webhooks import DeliveryAttempt
@@ -121,9 +121,17 @@ class WatchedAgent:
         )
 
     @property
-    def takes_sessions(self) -> bool:
-        """True if the Agent accepts new sessions, as far as it has room."""
-        return self.effective.status == "running" and self.enabled and not self.draining
+    def closed(self) -> Closed | None:
+        """The reason why the Agent takes no new sessions; None if it takes them."""
+        return closed(
+            self.hostname,
+            self.effective.status,
+            enabled=self.enabled,
+            draining=self.draining,
+            runtime_error=self.runtime_error,
+            crash_loop=self.crash_loop,
+            disk=self.disk,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +266,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetCapacity:
-    """The capacity of the Agents that accept new sessions, and the part of it that no session has reserved; memory in
+    """The capacity of the Agents that take new sessions, and the part of it that no session has reserved; memory in
     bytes. `running` of `agents` run."""
 
     agents: int
@@ -271,7 +279,7 @@ class FleetCapacity:
 
 def capacity_of(agents: Collection[WatchedAgent]) -> FleetCapacity:
     """Return the capacity of these Agents."""
-    usable = [agent for agent in agents if agent.takes_sessions]
+    usable = [agent for agent in agents if agent.closed is None]
     return FleetCapacity(
         agents=len(agents),
         running=sum(agent.effective.status == "running" for agent in agents),

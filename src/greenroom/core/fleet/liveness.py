@@ -22,6 +22,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from greenroom.core.fleet.disk import FreeDisk, shortage
+from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.text import exact_size
 
 MAX_LATENESS_FACTOR: Final = 10.0
@@ -166,6 +168,63 @@ def effective_status(
             status, f"It reports that its edge gateway {state}; an administrator must confirm the change."
         )
     return EffectiveStatus(status)
+
+
+ClosedCode = Literal["status", "disabled", "draining", "runtime", "disk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The reason why an Agent takes no new sessions. `reason` is a sentence about its host without a full stop."""
+
+    code: ClosedCode
+    reason: str
+
+
+def closed(
+    hostname: str,
+    status: AgentStatus,
+    *,
+    enabled: bool,
+    draining: bool,
+    runtime_error: str,
+    crash_loop: str,
+    disk: FreeDisk,
+) -> Closed | None:
+    """Return the reason why an Agent takes no new sessions; None if it takes them, as far as it has room.
+
+    Placement, the free capacity and all pages about Agents use this function.
+    """
+    if status != "running":
+        return Closed("status", _status_reason(hostname, status, enabled=enabled, crash_loop=crash_loop))
+    if not enabled:
+        return Closed("disabled", f"{hostname} is disabled")
+    if draining:
+        return Closed("draining", f"{hostname} is draining and takes no new sessions")
+    if runtime_error:
+        return Closed("runtime", start_failure(hostname, runtime_error=runtime_error, crash_loop=crash_loop))
+    if disk_reason := shortage(hostname, disk):
+        return Closed("disk", disk_reason)
+    return None
+
+
+def start_failure(hostname: str, *, runtime_error: str, crash_loop: str) -> str:
+    """Return the reason why a host cannot start sessions now, as a clause; empty if it can."""
+    if crash_loop:
+        return with_subject(hostname, crash_loop).rstrip(".")
+    return f"{hostname} cannot start sessions: {runtime_error.rstrip('.')}" if runtime_error else ""
+
+
+def _status_reason(hostname: str, status: AgentStatus, *, enabled: bool, crash_loop: str) -> str:
+    if status == "pending" and not enabled:
+        return f"{hostname} is new and waits for an administrator to enable it"
+    if status == "missing" and crash_loop:
+        return start_failure(hostname, runtime_error="", crash_loop=crash_loop)
+    what = {
+        "pending": "is waiting for its first complete check-in",
+        "missing": "is missing: it has not checked in for some time",
+    }.get(status, "is dead: it has not checked in for a long time")
+    return f"{hostname} {what}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

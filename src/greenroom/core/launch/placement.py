@@ -8,12 +8,12 @@ it reserves cores of the host, and each of them counts as `overcommit` offered c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
-from greenroom.core.fleet.disk import FreeDisk, shortage
-from greenroom.core.fleet.restarts import with_subject
+from greenroom.core.fleet.disk import FreeDisk
+from greenroom.core.fleet.liveness import AgentStatus, Closed, ClosedCode, closed, start_failure
 from greenroom.core.text import exact_size
 from greenroom.core.workspace.session_spec import CpuMode
 from greenroom.core.workspace.spec_builder import ImageFacts
@@ -47,7 +47,7 @@ class PlacementAgent(ImageReadiness):
     """
 
     hostname: str
-    status: str = "running"
+    status: AgentStatus = "running"
     enabled: bool = True
     draining: bool = False
     cores: float = 0.0
@@ -60,12 +60,8 @@ class PlacementAgent(ImageReadiness):
     """The number of quarantined sessions in `sessions`, which keep their reservation until they are deleted."""
     cpu_used: float | None = None
     memory_used: float | None = None
-    disk_free_bytes: int | None = None
-    """Free disk of its host at its last check-in; None = not reported."""
-    disk_kept_bytes: int = 0
-    """The part of that disk that sessions must not use."""
-    disk_free_inodes: float | None = None
-    """Free inodes of that disk, as a fraction of all its inodes; None = not reported."""
+    disk: FreeDisk = field(default_factory=FreeDisk)
+    """The disk of its host at its last check-in."""
     runtime_classes: tuple[str, ...] = ()
     """The runtimes that a workspace may request on its host, in addition to the default runtime of Docker."""
     can_add_secrets: bool = False
@@ -83,9 +79,20 @@ class PlacementAgent(ImageReadiness):
     @property
     def failure(self) -> str:
         """The reason why the Agent cannot start sessions now, as a clause; empty if it can."""
-        if self.crash_loop:
-            return with_subject(self.hostname, self.crash_loop).rstrip(".")
-        return f"{self.hostname} cannot start sessions: {self.runtime_error.rstrip('.')}" if self.runtime_error else ""
+        return start_failure(self.hostname, runtime_error=self.runtime_error, crash_loop=self.crash_loop)
+
+    @property
+    def closed(self) -> Closed | None:
+        """The reason why the Agent takes no new sessions; None if it takes them."""
+        return closed(
+            self.hostname,
+            self.status,
+            enabled=self.enabled,
+            draining=self.draining,
+            runtime_error=self.runtime_error,
+            crash_loop=self.crash_loop,
+            disk=self.disk,
+        )
 
     @property
     def free_cores(self) -> float:
@@ -138,7 +145,7 @@ class PlacementAgent(ImageReadiness):
 
 
 def serves(agent: PlacementAgent) -> bool:
-    """True if the Agent is running and accepts new sessions."""
+    """True if users can get the staged sessions on the Agent. It may have no disk for new sessions."""
     return agent.status == "running" and agent.enabled and not agent.draining
 
 
@@ -243,7 +250,7 @@ def sessions_with_room(placement: Placement, request: PlacementRequest) -> int:
     )
 
 
-AgentRule = Literal["restriction", "status", "acceptance", "image", "disk", "capacity"]
+AgentRule = Literal["restriction", "status", "acceptance", "disk", "image", "capacity"]
 """A rule that an Agent must pass to run a session."""
 
 
@@ -263,10 +270,17 @@ def obstacle_of(agent: PlacementAgent, request: PlacementRequest, permitted_host
     if request.only_agent_id not in (None, agent.agent_id):
         allowed = f"Agent {permitted_hostname}" if permitted_hostname else "an Agent that is not in this zone"
         return Obstacle("restriction", "restricted", f"{agent.hostname}: {request.only_reason} {allowed}")
-    for rule, find in _OBSTACLES:
-        if (found := find(agent, request)) is not None:
-            return Obstacle(rule, *found)
-    return None
+    reason = agent.closed
+    if reason is not None and reason.code != "disk":
+        return _closed_obstacle(agent, reason)
+    if (found := _requirement_obstacle(agent, request)) is not None:
+        return Obstacle("acceptance", *found)
+    if reason is not None:
+        return _closed_obstacle(agent, reason)
+    if (found := _image_obstacle(agent, request)) is not None:
+        return Obstacle("image", *found)
+    found = _capacity_obstacle(agent, request)
+    return Obstacle("capacity", *found) if found else None
 
 
 def _rejection(agent: PlacementAgent, request: PlacementRequest, permitted_hostname: str | None) -> Rejection | None:
@@ -280,32 +294,28 @@ def _rejection(agent: PlacementAgent, request: PlacementRequest, permitted_hostn
     return Rejection(agent, obstacle.code, obstacle.reason, waiting_helps=waiting_helps)
 
 
-def _status_obstacle(agent: PlacementAgent) -> tuple[str, str] | None:
-    if agent.status == "running":
-        return None
-    if agent.status == "pending" and not agent.enabled:
-        return "agent_disabled", f"{agent.hostname} is new and waits for an administrator to enable it"
-    why = {
-        "pending": "is waiting for its first complete check-in",
-        "missing": "is missing: it has not checked in for some time",
-        "dead": "is dead: it has not checked in for a long time",
-    }.get(agent.status, f"is {agent.status}")
-    if agent.crash_loop and agent.status == "missing":
-        return "agent_missing", agent.failure
-    return "agent_missing", f"{agent.hostname} {why}"
+_CLOSED: Final[dict[ClosedCode, tuple[AgentRule, str]]] = {
+    "status": ("status", "agent_missing"),
+    "disabled": ("acceptance", "agent_disabled"),
+    "draining": ("acceptance", "agent_disabled"),
+    "runtime": ("acceptance", "agent_missing"),
+    "disk": ("disk", "no_disk"),
+}
+
+
+def _closed_obstacle(agent: PlacementAgent, reason: Closed) -> Obstacle:
+    rule, code = _CLOSED[reason.code]
+    waits_for_approval = agent.status == "pending" and not agent.enabled
+    return Obstacle(rule, "agent_disabled" if waits_for_approval else code, reason.reason)
 
 
 def _requirement_obstacle(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
     name, runtime_class = agent.hostname, request.runtime_class
-    if not agent.enabled:
-        return "agent_disabled", f"{name} is disabled"
-    if agent.draining:
-        return "agent_disabled", f"{name} is draining and takes no new sessions"
     if runtime_class and runtime_class not in agent.runtime_classes:
         return "restricted", f"{name} does not offer the runtime {runtime_class} of the workspace"
     if request.with_secrets and not agent.can_add_secrets:
         return "adds_no_secrets", f"{name} cannot add secrets to requests, and the lease has some"
-    return ("agent_missing", agent.failure) if agent.runtime_error else None
+    return None
 
 
 def _image_obstacle(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
@@ -350,24 +360,7 @@ def _too_few_cores(agent: PlacementAgent, request: PlacementRequest) -> str:
     return f"{agent.hostname} has {free} of {offered} cores free{purpose}, {cores_text(request.cores)} are needed"
 
 
-def _disk_obstacle(agent: PlacementAgent) -> tuple[str, str] | None:
-    disk = FreeDisk(
-        free_bytes=agent.disk_free_bytes, kept_bytes=agent.disk_kept_bytes, free_inodes=agent.disk_free_inodes
-    )
-    reason = shortage(agent.hostname, disk)
-    return ("no_disk", reason) if reason else None
-
-
-_OBSTACLES: Final[
-    tuple[tuple[AgentRule, Callable[[PlacementAgent, PlacementRequest], tuple[str, str] | None]], ...]
-] = (
-    ("status", lambda agent, _: _status_obstacle(agent)),
-    ("acceptance", _requirement_obstacle),
-    ("image", _image_obstacle),
-    ("disk", lambda agent, _: _disk_obstacle(agent)),
-    ("capacity", _capacity_obstacle),
-)
-RULES: Final[tuple[AgentRule, ...]] = ("restriction", *(rule for rule, _ in _OBSTACLES))
+RULES: Final[tuple[AgentRule, ...]] = get_args(AgentRule)
 """The rules in the order in which they are checked."""
 
 

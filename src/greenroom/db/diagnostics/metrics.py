@@ -9,6 +9,7 @@ from typing import Final, LiteralString
 from psycopg.rows import DictRow
 
 from greenroom.db.database import Database
+from greenroom.db.fleet.liveness import TAKES_SESSIONS
 from greenroom.db.fleet.managers import MANAGER_RUNS, RUNNING_WITHIN_S
 from greenroom.db.pool.configs import list_pool_fills
 from greenroom.db.webhooks import WaitingDeliveries, count_waiting_deliveries
@@ -27,9 +28,10 @@ class Figure:
 CAPACITIES: Final[LiteralString] = (
     "SELECT a.zone_id, sum(cores) AS cores, sum(cores_allocated) AS cores_reserved, sum(memory)::bigint AS memory,"
     " sum(memory_allocated)::bigint AS memory_reserved FROM agent_capacity JOIN agents a USING (agent_id)"
-    " WHERE a.status = 'running' AND a.enabled GROUP BY 1"
+    " WHERE " + TAKES_SESSIONS + " GROUP BY 1"
 )
-"""Part of a statement that selects the offered and the reserved capacity of each zone."""
+"""Part of a statement that selects the capacity of each zone, and its reserved part, on the Agents that take new
+sessions."""
 
 
 async def read_figures(db: Database) -> list[Figure]:
@@ -84,10 +86,14 @@ def _by_status(name: str, text: str, rows: Iterable[DictRow]) -> list[Figure]:
 
 def _capacity(rows: Iterable[DictRow]) -> list[Figure]:
     capacities = (
-        ("cores_offered", "Cores that enabled, running Agents offer", "cores"),
-        ("cores_reserved", "Cores that sessions reserve on enabled, running Agents", "cores_reserved"),
-        ("memory_offered_bytes", "Memory that enabled, running Agents offer", "memory"),
-        ("memory_reserved_bytes", "Memory that sessions reserve on enabled, running Agents", "memory_reserved"),
+        ("cores_offered", "Cores of the Agents that take new sessions", "cores"),
+        ("cores_reserved", "Cores that sessions reserve on the Agents that take new sessions", "cores_reserved"),
+        ("memory_offered_bytes", "Memory of the Agents that take new sessions", "memory"),
+        (
+            "memory_reserved_bytes",
+            "Memory that sessions reserve on the Agents that take new sessions",
+            "memory_reserved",
+        ),
     )
     return [
         Figure(name, text, {"zone": row["zone"]}, float(row[column]))

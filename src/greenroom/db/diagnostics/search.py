@@ -12,6 +12,7 @@ from typing import Final, LiteralString
 
 from greenroom.core.diagnostics.search import MAX_OF_KIND, Hit, SearchKind
 from greenroom.db.database import Database
+from greenroom.db.fleet.liveness import TAKES_SESSIONS
 
 _NOUNS: Final[Mapping[SearchKind, LiteralString]] = {
     "image": "workspace",
@@ -76,8 +77,10 @@ _SOURCES: Final[Mapping[SearchKind, _Source]] = {
     ),
     "agent": _Source(
         "SELECT a.agent_id::text AS id, a.hostname AS title,"
-        " CASE WHEN a.enabled OR a.status = 'pending' THEN a.status ELSE 'disabled' END || ' · ' || z.zone_name"
-        "  AS note,"
+        " CASE WHEN a.status = 'pending' THEN a.status WHEN NOT a.enabled THEN 'disabled'"
+        "  WHEN a.status <> 'running' THEN a.status WHEN a.draining THEN 'draining'"
+        "  WHEN a.runtime_error <> '' THEN 'no runtime' WHEN NOT " + TAKES_SESSIONS + " THEN 'no disk'"
+        "  ELSE a.status END || ' · ' || z.zone_name AS note,"
         " lower(concat_ws(' ', a.hostname, z.zone_name, a.agent_id)) AS texts"
         " FROM agents a JOIN zones z USING (zone_id) WHERE true",
         zone="a.zone_id = ANY(%({zones})s::uuid[])",

@@ -28,6 +28,7 @@ from greenroom.core.diagnostics.watched import (
 from greenroom.core.launch.plan import TraceStep, own_zone_reason
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
+from greenroom.db.fleet.liveness import FREE_DISK
 from greenroom.db.fleet.managers import MANAGER_RUNS, RUNNING_WITHIN_S, list_managers
 from greenroom.db.pool.configs import StagingConfig, list_configs
 from greenroom.db.session.views import IN_SCOPE, SessionScope
@@ -54,9 +55,7 @@ _AGENTS: Final[LiteralString] = (
     " coalesce(c.cores, 0) AS cores, coalesce(c.cores_allocated, 0) AS cores_allocated,"
     " coalesce(c.memory, 0) AS memory, coalesce(c.memory_allocated, 0) AS memory_allocated,"
     " (SELECT count(DISTINCT s.user_id) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted')"
-    " AS users, jsonb_build_object('free_bytes', (a.usage->>'disk_free_bytes')::bigint,"
-    " 'kept_bytes', coalesce((a.usage->>'disk_kept_bytes')::bigint, 0),"
-    " 'free_inodes', (a.usage->>'disk_free_inodes')::double precision) AS disk"
+    f" AS users, {FREE_DISK} AS disk"
     " FROM agents a JOIN zones z USING (zone_id) LEFT JOIN agent_capacity c USING (agent_id)"
     " ORDER BY z.zone_name, a.hostname, a.agent_id"
 )

@@ -27,6 +27,20 @@ another Agent; a resumed session is included, because its disk is on its Agent."
 _DELETABLE: Final = sorted(sources_of(SessionStatus.DELETING))
 
 
+FREE_DISK: Final[LiteralString] = (
+    "jsonb_build_object('free_bytes', (a.usage->>'disk_free_bytes')::bigint,"
+    " 'kept_bytes', coalesce((a.usage->>'disk_kept_bytes')::bigint, 0),"
+    " 'free_inodes', (a.usage->>'disk_free_inodes')::double precision)"
+)
+"""SQL for the disk of the Agent `a` as JSON for `core.fleet.disk.FreeDisk`."""
+TAKES_SESSIONS: Final[LiteralString] = (
+    "(a.status = 'running' AND a.enabled AND NOT a.draining AND a.runtime_error = ''"
+    " AND coalesce((a.usage->>'disk_free_bytes')::bigint >= coalesce((a.usage->>'disk_kept_bytes')::bigint, 0), true)"
+    " AND coalesce((a.usage->>'disk_free_inodes')::float8 >= 0.10, true))"
+)
+"""Condition that the Agent `a` takes new sessions, as `core.fleet.liveness.closed` decides. 0.10 is
+`core.fleet.disk.INODES_KEPT`; `tests/database/test_load_balancing.py` compares."""
+
 AGENTS_TO_CHECK: Final[LiteralString] = (
     "SELECT agent_id::text, agent_name(a) AS hostname, status, enabled, complete,"
     " extract(epoch FROM clock_timestamp() - last_reported)::double precision AS silent_s,"

@@ -10,12 +10,14 @@ from typing import Final
 from greenroom.core.catalogue.fetch_methods import ImageHolder, ImageProgress
 from greenroom.core.errors import Refused
 from greenroom.core.events import ChangeEvent, Topic
-from greenroom.core.fleet.liveness import AgentStatus, EffectiveStatus, effective_status
+from greenroom.core.fleet.disk import FreeDisk
+from greenroom.core.fleet.liveness import AgentStatus, Closed, EffectiveStatus, closed, effective_status
 from greenroom.core.listing import SortOrder
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import ADMITTED
 from greenroom.db.fleet.checkin import AGENT_NEEDS_IMAGE
+from greenroom.db.fleet.liveness import FREE_DISK
 from greenroom.db.fleet.managers import MANAGER_RUNS, RUNNING_WITHIN_S
 from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 
@@ -74,7 +76,33 @@ class AgentRow:
     cores_allocated: float
     memory_allocated: int
     sessions: int
+    disk: FreeDisk
     images: tuple[AgentImageRow, ...]
+
+    @property
+    def disk_free(self) -> int | None:
+        return self.disk.free_bytes
+
+    @property
+    def disk_kept(self) -> int:
+        return self.disk.kept_bytes
+
+    @property
+    def disk_inodes_free(self) -> float | None:
+        return self.disk.free_inodes
+
+    @property
+    def closed(self) -> Closed | None:
+        """The reason why it takes no new sessions; None if it takes them."""
+        return closed(
+            self.hostname,
+            self.status,
+            enabled=self.enabled,
+            draining=self.draining,
+            runtime_error=self.runtime_error,
+            crash_loop=self.crash_loop,
+            disk=self.disk,
+        )
 
     @property
     def status(self) -> AgentStatus:
@@ -121,6 +149,7 @@ _AGENTS: Final = ListDefinition(
         " coalesce(c.cores_reported, 0) AS cores_reported, coalesce(c.memory_reported, 0) AS memory_reported,"
         " coalesce(c.cores_allocated, 0) AS cores_allocated, coalesce(c.memory_allocated, 0) AS memory_allocated,"
         " (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions,"
+        f" {FREE_DISK} AS disk,"
         " COALESCE((SELECT jsonb_agg(jsonb_build_object('name', r.name, 'state', r.state, 'how', r.how,"
         "   'reason', r.reason, 'progress', r.progress, 'size_bytes', r.size_bytes,"
         "   'error', r.error, 'updated', r.updated) ORDER BY r.name) FROM agent_images r"

@@ -21,6 +21,7 @@ from greenroom.core.pool.model import START_STATUSES
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.lifecycle import lock_access
 from greenroom.db.database import NOTIFY, Connection, Database, event_texts, returned_row
+from greenroom.db.fleet.liveness import FREE_DISK
 from greenroom.db.launch.claims import FRESH_AGENT_S, LedgerLine
 from greenroom.db.lease.leases import write_lease
 from greenroom.db.named_secrets import CAN_ADD_SECRETS
@@ -49,9 +50,7 @@ SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.drain
        (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions,
        (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status = 'failed'
            AND s.set_aside_for IS NOT NULL) AS set_aside,
-       (a.usage->>'disk_free_bytes')::bigint AS disk_free_bytes,
-       COALESCE((a.usage->>'disk_kept_bytes')::bigint, 0) AS disk_kept_bytes,
-       (a.usage->>'disk_free_inodes')::double precision AS disk_free_inodes,
+       {FREE_DISK} AS disk,
        COALESCE(a.usage->'runtime_classes', '[]') AS runtime_classes, {CAN_ADD_SECRETS} AS can_add_secrets,
        (a.usage->>'cpu')::double precision AS cpu_used,
        (a.usage->>'memory_bytes')::double precision / NULLIF(c.memory_reported, 0) AS memory_used,

@@ -382,6 +382,8 @@ def test_a_caller_with_a_role_in_one_zone_sees_this_zone():
 
 def test_the_capacity_is_that_of_agents_that_accept_sessions():
     full, drained = replace(AGENT, cores_allocated=9.0, memory_allocated=9 * GB), replace(AGENT, draining=True)
-    capacity = capacity_of([AGENT, full, drained, replace(AGENT, stored_status="missing")])
-    assert (capacity.agents, capacity.running) == (4, 3)
+    no_disk = replace(AGENT, disk=FreeDisk(free_bytes=GB, kept_bytes=2 * GB))
+    no_docker = replace(AGENT, runtime_error="Docker does not answer.")
+    capacity = capacity_of([AGENT, full, drained, replace(AGENT, stored_status="missing"), no_disk, no_docker])
+    assert (capacity.agents, capacity.running) == (6, 5)
     assert (capacity.cores, capacity.cores_free, capacity.memory_free) == (16.0, 6.0, 5 * GB)

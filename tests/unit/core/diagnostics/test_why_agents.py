@@ -10,6 +10,7 @@ import pytest
 from greenroom.core.diagnostics.sentences import ObjectRef
 from greenroom.core.diagnostics.why.agents import PlacementFacts, agent_decision, setting_for_room
 from greenroom.core.diagnostics.why.model import MAX_FACTS, Fact, first_facts, sentence_of, text_of
+from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.launch.placement import RULES, PlacementAgent
 from greenroom.core.workspace.spec_builder import ImageFacts
 
@@ -20,8 +21,8 @@ TITLES = [
     "The workspace may run on it",
     "It checks in",
     "It accepts new sessions",
-    "It has the image",
     "Its disk has room",
+    "It has the image",
     "It has free cores and memory",
 ]
 
@@ -40,10 +41,10 @@ def facts(*agents: PlacementAgent, image: ImageFacts | None = CAD) -> PlacementF
         (
             {"image_state": "failed", "image_error": "no such image."},
             {},
-            3,
+            4,
             "vm cannot get image cad:1: no such image.",
         ),
-        ({"disk_free_bytes": 1, "disk_kept_bytes": GB}, {}, 4, "free"),
+        ({"disk": FreeDisk(free_bytes=1, kept_bytes=GB)}, {}, 3, "free"),
         ({}, {"cores": 64}, 5, "vm has 8 of 8 cores free, 64 are needed."),
     ],
 )
@@ -103,8 +104,8 @@ def test_the_input_of_the_restriction(image: dict[str, Any], value: str):
 
 
 def test_the_free_disk_is_an_input():
-    agent = replace(VM, disk_free_bytes=5 * GB, disk_kept_bytes=GB)
-    assert agent_decision(agent, facts(agent)).steps[4].facts == (Fact("Free", "5 GB"), Fact("Kept free", "1 GB"))
+    agent = replace(VM, disk=FreeDisk(free_bytes=5 * GB, kept_bytes=GB))
+    assert agent_decision(agent, facts(agent)).steps[3].facts == (Fact("Free", "5 GB"), Fact("Kept free", "1 GB"))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from tests.unit.core.diagnostics.test_attention import AGENT
 from greenroom.core.diagnostics.sentences import ObjectRef
 from greenroom.core.diagnostics.why.capacity import capacity_decision
 from greenroom.core.diagnostics.why.model import Fact, sentence_of
+from greenroom.core.fleet.disk import FreeDisk
 
 BIG = replace(AGENT, agent_id="a2", hostname="big", cores=16.0)
 
@@ -29,12 +30,17 @@ def test_agents_that_do_not_count_are_named_with_their_state():
         replace(AGENT, hostname="gone", stored_status="missing"),
         replace(AGENT, hostname="off", enabled=False),
         replace(AGENT, hostname="leaving", draining=True),
+        replace(AGENT, hostname="full", disk=FreeDisk(free_bytes=1_000_000_000, kept_bytes=2_000_000_000)),
     ]
     decision = capacity_decision(agents)
     runs, accepts, _ = decision.steps
     assert sentence_of(decision.answer).startswith("6 of 8 cores")
     assert [(fact.name, fact.value) for fact in runs.facts] == [("gone", "missing")]
-    assert [(fact.name, fact.value) for fact in accepts.facts] == [("off", "disabled"), ("leaving", "draining")]
+    assert [(fact.name, fact.value) for fact in accepts.facts] == [
+        ("off", "disabled"),
+        ("leaving", "draining"),
+        ("full", "full has 1 GB of disk free; 2 GB must stay free."),
+    ]
     assert (runs.result, accepts.result) == ("stopped", "stopped")
     assert sentence_of(runs.reason) == "The capacity of these Agents does not count:"
 

@@ -125,16 +125,7 @@ def test_no_session_within_the_limit_is_stopped_while_there_is_disk(
 
 def test_nothing_is_placed_on_a_host_whose_disk_is_short():
     def agent(name: str, free_gb: float | None, free_inodes: float | None = None) -> PlacementAgent:
-        disk = free(free_gb, free_inodes)
-        return PlacementAgent(
-            agent_id=name,
-            hostname=name,
-            cores=8,
-            memory=8 * GB,
-            disk_free_bytes=disk.free_bytes,
-            disk_kept_bytes=disk.kept_bytes,
-            disk_free_inodes=disk.free_inodes,
-        )
+        return PlacementAgent(agent_id=name, hostname=name, cores=8, memory=8 * GB, disk=free(free_gb, free_inodes))
 
     placement = place(
         [agent("a", 3), agent("b", 6), agent("c", None), agent("d", 600, 0.042), agent("e", 600, 0.1)],

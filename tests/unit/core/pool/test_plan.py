@@ -9,6 +9,7 @@ import pytest
 from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, ZONE, session, snapshot
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
+from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.launch.placement import PlacementAgent
 from greenroom.core.pool.model import RECYCLED, Create, Destroy, PoolConfig, PoolPlan, Retire, config_title
 from greenroom.core.pool.plan import plan
@@ -150,7 +151,7 @@ def test_a_pool_of_quotas_is_as_full_as_the_cores_of_the_host_allow():
         ((replace(BIG, image_state="pulling", image_progress=40),), "image-pulling"),
         ((replace(BIG, image_state="absent"),), "image-pulling"),
         ((replace(BIG, image_state="failed", image_error="no such image"),), "image-unavailable"),
-        ((replace(BIG, disk_free_bytes=0, disk_kept_bytes=1),), "no-capacity"),
+        ((replace(BIG, disk=FreeDisk(free_bytes=0, kept_bytes=1)),), "no-capacity"),
     ],
 )
 def test_other_reasons_for_a_shortfall(agents: tuple[PlacementAgent, ...], code: str):

@@ -38,7 +38,7 @@ from greenroom.db.access.users import (
 from greenroom.db.database import Connection, Database, returned_row
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.enrollment import add_join_token
-from greenroom.db.fleet.liveness import LOCK_CAPACITY
+from greenroom.db.fleet.liveness import FREE_DISK, LOCK_CAPACITY
 from greenroom.db.fleet.zones import NamedZone
 from greenroom.db.session.sessions import END_COMMANDS
 from greenroom.db.session.transitions import CHANGE_TO
@@ -124,16 +124,13 @@ class ListedAgent:
 async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, ListedAgent]:
     """Return Agents by id, without Agents that have not registered."""
     rows = await db.fetch(
-        "SELECT agent_id::text, agent_name(agents) AS hostname,"
-        " CASE WHEN status = 'pending' AND NOT enabled THEN %s ELSE status END AS state,"
-        " (usage->>'disk_free_bytes')::bigint AS free_bytes,"
-        " coalesce((usage->>'disk_kept_bytes')::bigint, 0) AS kept_bytes,"
-        " (usage->>'disk_free_inodes')::float8 AS free_inodes"
-        " FROM agents WHERE agent_id = ANY(%s::uuid[])",
+        "SELECT agent_id::text, agent_name(a) AS hostname,"
+        f" CASE WHEN status = 'pending' AND NOT enabled THEN %s ELSE status END AS state, {FREE_DISK} AS disk"
+        " FROM agents a WHERE agent_id = ANY(%s::uuid[])",
         (WAITS_FOR_ADMINISTRATOR, list(agent_ids)),
     )
     return {
-        row.pop("agent_id"): ListedAgent(hostname=row.pop("hostname"), state=row.pop("state"), disk=FreeDisk(**row))
+        row["agent_id"]: ListedAgent(hostname=row["hostname"], state=row["state"], disk=FreeDisk(**row["disk"]))
         for row in rows
     }
 

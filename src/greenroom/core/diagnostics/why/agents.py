@@ -133,8 +133,8 @@ def _facts(
         case "image":
             return (Fact("Image", agent.image_state),)
         case "disk":
-            free = "not reported" if agent.disk_free_bytes is None else exact_size(agent.disk_free_bytes)
-            return Fact("Free", free), Fact("Kept free", exact_size(agent.disk_kept_bytes))
+            free = "not reported" if agent.disk.free_bytes is None else exact_size(agent.disk.free_bytes)
+            return Fact("Free", free), Fact("Kept free", exact_size(agent.disk.kept_bytes))
         case _:
             cores = f"{cores_text(agent.free_cores)} of {cores_text(agent.cores)}"
             return (

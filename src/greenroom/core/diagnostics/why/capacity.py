@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from greenroom.core.diagnostics.sentences import Help, ObjectRef
 from greenroom.core.diagnostics.watched import WatchedAgent, capacity_of
 from greenroom.core.diagnostics.why.agents import MIN_CORES, MIN_MEMORY
-from greenroom.core.diagnostics.why.model import DecisionStep, ExplainedDecision, Fact, first_facts, parts_of
+from greenroom.core.diagnostics.why.model import DecisionStep, ExplainedDecision, Fact, first_facts, parts_of, text_of
 from greenroom.core.launch.placement import cores_text
 from greenroom.core.text import counted, size
 
@@ -16,14 +16,18 @@ def capacity_decision(agents: Sequence[WatchedAgent]) -> ExplainedDecision:
     """Return why this much capacity is free on these Agents."""
     found = capacity_of(agents)
     stopped = [agent for agent in agents if agent.effective.status != "running"]
-    closed = [agent for agent in agents if agent not in stopped and not agent.takes_sessions]
-    usable = sorted((agent for agent in agents if agent.takes_sessions), key=_free_cores)
+    closed = [(agent, agent.closed) for agent in agents if agent not in stopped]
+    usable = sorted((agent for agent, reason in closed if reason is None), key=_free_cores)
     is_full = not any(_has_room(agent) for agent in usable)
     steps = (
         _condition("The Agents run", [_fact(agent, agent.effective.status) for agent in stopped]),
         _condition(
             "They accept new sessions",
-            [_fact(agent, "draining" if agent.draining else "disabled") for agent in closed],
+            [
+                _fact(agent, reason.code if reason.code in ("disabled", "draining") else text_of(reason.reason))
+                for agent, reason in closed
+                if reason is not None
+            ],
         ),
         DecisionStep(
             rule="Sessions have not reserved all cores and memory",

@@ -34,7 +34,7 @@ from greenroom.core.fleet.machines.model import (
     entries_in_force,
     reserve_room,
 )
-from greenroom.core.launch.placement import TOLERANCE, PlacementAgent, PlacementRequest, cores_text, place, serves
+from greenroom.core.launch.placement import TOLERANCE, PlacementAgent, PlacementRequest, cores_text, place
 from greenroom.core.text import exact_size
 
 MAX_AT_ONCE: Final = 20
@@ -185,7 +185,7 @@ def _free_capacity(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
         for order in pool.orders
         if order.agent and (pool.definition.disabled or order.state in (OrderState.DRAINING, OrderState.RELEASING))
     }
-    hosts = [agent for agent in snapshot.agents if serves(agent) and agent.agent_id not in leaving]
+    hosts = [agent for agent in snapshot.agents if agent.closed is None and agent.agent_id not in leaving]
     for pool in pools:
         if not pool.definition.disabled:
             hosts += [

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from tests.unit.machines import DESKTOP, GB, NOW, POOL, agent, ago, joined, order, pool, want, zone
 
+from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.machines.model import (
     MachinePlan,
     MachinePoolFailures,
@@ -114,6 +115,8 @@ def test_standby_room_is_ordered_beyond_what_is_wanted():
     used = agent("host", cores_used=4)
     assert orders_of(zone(agents=(used,), pools=(pool(standby_cores=4.0),))) == []
     assert len(orders_of(zone(agents=(used,), demands=(want(1),), pools=(pool(standby_cores=4.0),)))) == 1
+    no_disk = replace(used, disk=FreeDisk(free_bytes=1, kept_bytes=2))
+    assert len(orders_of(zone(agents=(no_disk,), pools=(pool(standby_cores=4.0),)))) == 1
 
 
 def test_the_schedule_has_machines_ready_when_its_time_comes():

@@ -80,11 +80,16 @@ export function AgentPage() {
 function Details({ agent }: { agent: Agent }) {
   const managers = useQuery({ ...managersQuery, enabled: useAllowed()('managers_view') });
   const { hostname } = agent;
+  const reason = agent.closed?.reason ?? '';
   return (
     <Stack>
-      {agent.status_reason && (
+      {(agent.status_reason !== null || agent.closed?.code === 'disk') && (
         <Alert color="yellow" variant="light" role="status" icon={<IconPlugConnectedX aria-hidden />}>
-          {agent.status_reason}
+          {agent.status_reason ?? (
+            <Trans>
+              This Agent accepts no new sessions: {reason}. Free disk space on its host. Running sessions continue.
+            </Trans>
+          )}
         </Alert>
       )}
       <Refused agent={agent} />
@@ -144,6 +149,8 @@ function Details({ agent }: { agent: Agent }) {
               [t`Memory of the host`, bytes(agent.memory_reported)],
               [t`Memory Override`, agent.memory_override === null ? t`none` : bytes(agent.memory_override)],
               [t`Memory in use`, agent.memory_used === null ? null : bytes(agent.memory_used)],
+              [t`Disk free`, agent.disk_free === null ? t`not reported` : bytes(agent.disk_free)],
+              [t`Disk that must stay free`, agent.disk_free === null ? null : bytes(agent.disk_kept)],
             ]}
           />
         </Card>

@@ -17,7 +17,7 @@ import { bytes, cores } from '../../../components/format';
 import { Meter } from '../../../components/Meter';
 import { RowLink } from '../../../components/RowLink';
 import { ShortId } from '../../../components/ShortId';
-import { StatusBadge } from '../../../components/StatusBadge';
+import { agentStatus, StatusBadge } from '../../../components/StatusBadge';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { useAllowed } from '../../../api/auth';
 import { WhyButton } from '../../../why/WhyButton';
@@ -83,7 +83,7 @@ export function Agents() {
         const { hostname } = row;
         return (
           <Group gap={6} wrap="nowrap">
-            <StatusBadge status={row.status} reason={row.status_reason} />
+            <StatusBadge status={agentStatus(row)} reason={row.status_reason ?? row.closed?.reason} />
             {statesOf(row)
               .slice(1)
               .map((state) => (
@@ -129,6 +129,13 @@ export function Agents() {
       },
     },
     {
+      key: 'disk',
+      title: t`Disk free`,
+      optional: true,
+      value: (row) => row.disk_free,
+      render: (row) => (row.disk_free === null ? '–' : bytes(row.disk_free)),
+    },
+    {
       key: 'last',
       title: t`Last Reported Time`,
       value: (row) => row.last_reported,
@@ -167,9 +174,10 @@ export function Agents() {
 
 /** The status of an Agent, with badges for its other properties. */
 export function statesOf(agent: Agent): string[] {
+  const status = agentStatus(agent);
   return [
-    agent.status,
-    ...(agent.draining ? ['draining'] : []),
+    status,
+    ...(agent.draining && status !== 'draining' ? ['draining'] : []),
     ...(agent.credential_revoked ? ['revoked'] : []),
     ...(agent.refused ? ['second host refused'] : []),
   ];

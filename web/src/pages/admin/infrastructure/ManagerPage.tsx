@@ -16,7 +16,7 @@ import { absolute, TimeAgo } from '../../../components/TimeAgo';
 import { WhyButton } from '../../../why/WhyButton';
 import { LogsTable } from '../diagnostics/LogsTable';
 import { RequestsTable } from '../diagnostics/RequestsTable';
-import { LATE_S, Primary, SILENT_S } from './Managers';
+import { LATE_S, Primary, SILENT_S, statusOf } from './Managers';
 import { ManagerSwitch } from './ManagerSwitch';
 
 const LIST = '/admin/infrastructure/managers';
@@ -48,7 +48,7 @@ export function ManagerPage() {
         const { instance_id: name } = data;
         return (
           <Group gap="sm">
-            <StatusBadge status={data.status} intended={!data.enabled} />
+            <StatusBadge status={statusOf(data)} />
             {data.is_primary && <Primary term={data.term} />}
             <WhyButton subject={{ kind: 'manager', id: data.manager_id }} about={t`Manager ${name}`} />
           </Group>

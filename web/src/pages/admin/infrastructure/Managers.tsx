@@ -9,7 +9,7 @@ import { enabledColumn, timeColumn } from '../../../components/columns';
 import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
 import { RowLink } from '../../../components/RowLink';
-import { StatusBadge } from '../../../components/StatusBadge';
+import { managerStatus, StatusBadge } from '../../../components/StatusBadge';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { WhyButton } from '../../../why/WhyButton';
 import { ManagerSwitch } from './ManagerSwitch';
@@ -41,8 +41,8 @@ const COLUMNS: Column<Manager>[] = [
   {
     key: 'status',
     title: t`Status`,
-    value: (row) => row.status,
-    render: (row) => <StatusBadge status={row.status} intended={!row.enabled} reason={row.status_reason} />,
+    value: statusOf,
+    render: (row) => <StatusBadge status={statusOf(row)} reason={row.status_reason} />,
   },
   {
     key: 'primary',
@@ -104,6 +104,11 @@ function Uncoordinated({ managers }: { managers: Manager[] }) {
       </Trans>
     </Alert>
   );
+}
+
+/** The status of a Manager in one word. */
+export function statusOf({ enabled, status }: Manager): string {
+  return managerStatus({ enabled, running: status === 'running' });
 }
 
 /** The mark of a zone's Primary, with the term of its lease. */
