@@ -100,7 +100,7 @@ class Asker:
 
     def asking(self, entry: Entry) -> SessionCaller:
         kind = self.kind if entry.of_lease or self.kind is Kind.USER else Kind.OTHER
-        return SessionCaller(kind=kind, permissions=self.permissions)
+        return SessionCaller(kind=kind, permissions=self.permissions, codes=self.permissions)
 
 
 class NoDesk:
@@ -120,8 +120,8 @@ class Scene:
     lease: dict[str, Any]
     askers: list[Asker]
 
-    async def set(self, *, switches: bool, settings: bool, held: bool) -> SessionFacts:
-        """Switch all conditions of the table on or off."""
+    async def set(self, *, switches: bool, settings: bool, held: bool, above: bool = False) -> SessionFacts:
+        """Switch all conditions of the table on or off. `above`: ada has a permission that most callers lack."""
         rows = TABLE.values()
         permitted = {name: switches for row in rows for name in (*row.session_needs, *row.session_needs_one_of)}
         groups = {name: settings for row in rows for name in (row.user_setting, row.watch_setting) if name}
@@ -136,10 +136,15 @@ class Scene:
                 " VALUES (%s, 1, 'user', 'ada', clock_timestamp() + interval '1 hour', '')",
                 (self.lease["lease_id"],),
             )
+        if above:
+            group = await self.stage.admin.make("/api/v1/groups", name="Above", permissions=[*ABOVE])
+            path = f"/api/v1/groups/{group['group_id']}/users/{self.lease['user_id']}"
+            assert (await self.stage.admin.put(path)).status_code == 204
         return SessionFacts(
             permitted=permitted,
             settings={name: EffectiveSetting(name=name, value=on, groups=(), trace="") for name, on in groups.items()},
             user="ada",
+            user_permissions=ABOVE if above else (),
             held_by="ada" if held else "",
         )
 
@@ -173,7 +178,10 @@ KEYS: Final = (
     ("sessions_delete",),
     ("users_auth_session", "user"),
     ("recordings_view", "recordings_delete"),
+    ("sessions_modify", "sessions_screenshot", "users_modify_admin"),
 )
+ABOVE: Final = ("sessions_view", "webfilters_view")
+"""The permissions of a user above most callers."""
 
 
 @pytest.fixture
@@ -223,13 +231,19 @@ def test_every_tool_of_the_protocol_is_a_request_to_a_route_that_declares_its_ac
 
 
 @pytest.mark.parametrize(
-    ("switches", "settings", "held"),
-    [(True, True, False), (False, True, False), (True, False, False), (True, True, True)],
+    ("switches", "settings", "held", "above"),
+    [
+        (True, True, False, False),
+        (False, True, False, False),
+        (True, False, False, False),
+        (True, True, True, False),
+        (True, True, False, True),
+    ],
 )
 async def test_each_entry_point_answers_each_caller_as_the_table_says(
-    scene: Scene, switches: bool, settings: bool, held: bool
+    scene: Scene, switches: bool, settings: bool, held: bool, above: bool
 ):
-    facts = await scene.set(switches=switches, settings=settings, held=held)
+    facts = await scene.set(switches=switches, settings=settings, held=held, above=above)
     wrong: list[str] = []
     for entry, asker in itertools.product(entries(scene.stage.app), scene.askers):
         if asker.kind is Kind.PROGRAM and not entry.of_lease:
@@ -243,6 +257,70 @@ async def test_each_entry_point_answers_each_caller_as_the_table_says(
         if is_refused(answer) != expected:
             wrong.append(f"{asker.name}: {entry.method} {entry.path} ({entry.act}): {answer.status_code} {answer.text}")
     assert wrong == []
+
+
+async def test_sessions_of_users_above_are_neither_opened_nor_launched_for_them(scene: Scene):
+    stage, user_id = scene.stage, scene.lease["user_id"]
+    path = f"/api/v1/sessions/{scene.lease['session_id']}"
+    await stage.db.write("UPDATE sessions SET status = 'running' WHERE session_id = %s", (scene.lease["session_id"],))
+    await scene.set(switches=True, settings=True, held=False)
+    await stage.everybody(allow_shared_control=True)
+    bob = next(asker.client for asker in scene.askers if asker.name == "another user")
+    link = await stage.admin.make(f"{path}/shares", access="control", user_id=await bob.own_id())
+    codes = ["users_auth_session", "user", "sessions_view", "sessions_modify"]
+    keys = {
+        name: await stage.admin.make("/api/v1/api-keys", name=name, permissions=permissions)
+        for name, permissions in (("below", codes), ("with right", [*codes, "users_modify_admin"]))
+    }
+
+    async def found(name: str) -> dict[str, bool]:
+        """What a key gets of the session: an address, a link, a token, a new session."""
+        key = keys[name]
+        auth = httpx2.BasicAuth(key["api_key"], key["api_key_secret"])
+        secrets = {field: key[field] for field in ("api_key", "api_key_secret")}
+        kasm = {"kasm_id": scene.lease["session_id"], "user_id": user_id}
+        joined = {"share_id": link["share_id"], "user_id": user_id}
+        launched = {"image_id": stage.image_id, "user_id": user_id}
+        anybody = scene.askers[2].client
+        answers = {
+            "lease": await anybody.post(
+                "/api/v1/leases", json={"workspace": stage.image_id, "seconds": 60, "user_id": user_id}, auth=auth
+            ),
+            "launch": await anybody.post("/api/v1/sessions", json=launched, auth=auth),
+        } | {
+            call: await anybody.post(f"/api/public/{call}", json=secrets | body)
+            for call, body in (
+                ("request_kasm", launched),
+                ("get_kasm_status", kasm),
+                ("join_kasm", joined),
+                ("exec_command_kasm", kasm | {"exec_config": {"cmd": "id"}}),
+            )
+        }
+        connection = (await anybody.get(f"{path}/connection", auth=auth)).json()
+        shares = (await anybody.get(f"{path}/shares", auth=auth)).json()
+        return {call: answer.status_code != 403 for call, answer in answers.items()} | {
+            "address": connection["frame_url"] is not None,
+            "link": shares[0]["connect_url"] != "",
+        }
+
+    assert set((await found("below")).values()) == {True}
+    await scene.set(switches=True, settings=True, held=False, above=True)
+    assert set((await found("below")).values()) == {False}
+    assert set((await found("with right")).values()) == {True}
+
+
+async def test_help_of_any_kind_needs_the_right_over_the_user(scene: Scene, with_user: MakeClient):
+    await scene.set(switches=True, settings=True, held=False, above=True)
+    helper = await with_user("helper@example.org")
+    path = f"/api/v1/sessions/{scene.lease['session_id']}/assist"
+    group = await scene.stage.admin.make("/api/v1/groups", name="Helpers", permissions=["sessions_assist"])
+    await scene.stage.admin.put(f"/api/v1/groups/{group['group_id']}/users/{await helper.own_id()}")
+    for access in ("view", "control"):
+        assert "users_modify_admin" in await helper.refused(403, f"POST {path}", {"access": access})
+    chief = ["sessions_assist", "users_modify_admin", "user"]
+    await scene.stage.admin.change(f"/api/v1/groups/{group['group_id']}", permissions=chief)
+    for access in ("view", "control"):
+        assert "users_modify_admin" not in (await helper.post(path, json={"access": access})).text
 
 
 async def test_who_may_only_modify_neither_looks_at_a_leased_desktop_nor_hides_in_its_log(scene: Scene):
@@ -293,7 +371,7 @@ async def test_the_row_of_a_command_names_who_ran_it(scene: Scene):
     for asker in scene.askers:
         await asker.client.post(path, json={"command": ["id"]}, headers=asker.headers)
     rows = await scene.stage.log("session-command")
-    user, program, holder, modifier, both = [(row["username"], row["message"]) for row in rows]
+    user, program, holder, modifier, both, _ = [(row["username"], row["message"]) for row in rows]
     assert user[0] == program[0] == "ada@example.org"
     assert "with the token of its lease" in program[1]
     assert "with the token of its lease" not in user[1]

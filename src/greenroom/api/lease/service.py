@@ -110,9 +110,8 @@ async def create(
         LeaseLimit: the user or the API key has the maximum number of leases, also after `wait_s`.
         IdempotencyMismatch: another API key, or another request, used the idempotency key for this user.
     """
-    user_id = service.launching_user(caller, await _find_user_id(leasing.db, caller, body.user_id), LEASE_FOR_OTHERS)
-    if not (user_id == caller.owner_id or caller.may("users_auth_session")):
-        caller.require_right_over((await get_user(leasing.db, user_id)).permissions)
+    requested_id = await _find_user_id(leasing.db, caller, body.user_id)
+    user_id = await service.launching_user(leasing.db, caller, requested_id, LEASE_FOR_OTHERS)
     image_id = await find_image(leasing.db, body.workspace)
     if image_id is None:
         raise await _no_workspace_error(leasing.db, body.workspace, user_id)

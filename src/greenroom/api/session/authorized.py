@@ -21,10 +21,12 @@ from greenroom.core.session.authorization import (
     SessionFacts,
     Verdict,
     decide,
+    needs_right_over,
     needs_settings,
 )
 from greenroom.db.access.groups import groups_of_user
 from greenroom.db.access.places import places_of_session
+from greenroom.db.access.roles import read_grants
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.repeats import RepeatFilter
@@ -82,7 +84,7 @@ def kind_of(caller: Caller, user_id: str | None, key_id: str | None = None) -> K
 def session_caller_of(caller: Caller, user_id: str | None, kind: Kind) -> SessionCaller:
     """Return the caller in the form that the authorization table needs."""
     owns = caller.owner_id is not None and caller.owner_id == user_id
-    return SessionCaller(kind=kind, permissions=caller.counted, owns=owns)
+    return SessionCaller(kind=kind, permissions=caller.counted, codes=caller.permissions, owns=owns)
 
 
 async def caller_in_session(db: Database, caller: Caller, act: Act, zone_id: str, user_id: str | None) -> Caller:
@@ -97,6 +99,21 @@ async def settings_of(db: Database, user_id: str | None) -> dict[str, EffectiveS
     return resolve(await groups_of_user(db, user_id) if user_id else [])
 
 
+async def verdict_on(
+    db: Database, act: Act, session_caller: SessionCaller, subject: SessionOrLease, *, held_by: str = ""
+) -> Verdict:
+    """Return the verdict of the authorization table on the act, also if it refuses the act."""
+    user_id = subject.user_id
+    facts = SessionFacts(
+        permitted=subject.permissions,
+        settings=await settings_of(db, user_id) if needs_settings(act, session_caller) else {},
+        user=(subject.username or user_id) if user_id else "",
+        user_permissions=await read_grants(db, user_id) if user_id and needs_right_over(act, session_caller) else (),
+        held_by=held_by,
+    )
+    return decide(act, session_caller, facts)
+
+
 async def authorize(
     db: Database, act: Act, session_caller: SessionCaller, subject: SessionOrLease, *, held_by: str = ""
 ) -> Verdict:
@@ -107,13 +124,7 @@ async def authorize(
         Held: a person has control.
         Forbidden: the act is not allowed; the sentence contains the reason.
     """
-    facts = SessionFacts(
-        permitted=subject.permissions,
-        settings=await settings_of(db, subject.user_id) if needs_settings(act, session_caller) else {},
-        user=(subject.username or subject.user_id or "") if subject.user_id else "",
-        held_by=held_by,
-    )
-    verdict = decide(act, session_caller, facts)
+    verdict = await verdict_on(db, act, session_caller, subject, held_by=held_by)
     if verdict.refused:
         raise _refusal(verdict, subject)
     return verdict

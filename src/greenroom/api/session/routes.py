@@ -16,7 +16,7 @@ from greenroom.api.problems import api_router
 from greenroom.api.scopes import LISTED
 from greenroom.api.security import Caller, client_address, requires, requires_own_or
 from greenroom.api.session import instructions, service
-from greenroom.api.session.authorized import caller_for, kind_of, session_caller_of
+from greenroom.api.session.authorized import caller_for, kind_of, session_caller_of, verdict_on
 from greenroom.api.session.instructions import (
     CommandView,
     PermittedActions,
@@ -55,7 +55,7 @@ from greenroom.api.session.service import (
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Refused
 from greenroom.core.listing import SortOrder, order_of, words_of
-from greenroom.core.session.authorization import Act, Kind, SessionFacts, decide
+from greenroom.core.session.authorization import Act, Kind
 from greenroom.core.session.states import OPERATIONAL
 from greenroom.core.workspace.exec_config import command_of
 from greenroom.db.database import Database
@@ -166,7 +166,7 @@ async def launch_session(
 
     The same `Idempotency-Key` returns the same session. 409 `no-resources` lists the missing resources by zone.
     """
-    user_id = service.launching_user(caller, body.user_id)
+    user_id = await service.launching_user(db, caller, body.user_id)
     image_id = str(body.image_id) if body.image_id else await default_image_of(db, user_id)
     launch_request = replace(
         service.launch_request(body, user_id, image_id, request.headers, idempotency_key),
@@ -233,7 +233,8 @@ async def get_connection(
     """
     launches_for_users = act.caller.kind == "key" and act.caller.may("users_auth_session")
     kind = Kind.FOR_USERS if launches_for_users else kind_of(act.caller, act.session.user_id)
-    may_open = not decide(Act.OPEN, session_caller_of(act.caller, act.session.user_id, kind), SessionFacts()).refused
+    session_caller = session_caller_of(act.caller, act.session.user_id, kind)
+    may_open = not (await verdict_on(db, Act.OPEN, session_caller, act.session)).refused
     shows_causes = service.may_know_causes(act.caller)
     queue = await service.queue_of(db, act.session)
     return connection_of(act.session, streams, secrets, may_open=may_open, shows_causes=shows_causes, queue=queue)
@@ -381,7 +382,5 @@ async def go(
     if result.exit_code in (0, None):
         await sessions.set_kasm_url(db, act.session.session_id, body.kasm_url)
     session_caller = session_caller_of(act.caller, act.session.user_id, kind_of(act.caller, act.session.user_id))
-    may_see_output = not decide(
-        Act.OUTPUT_OF_WORKSPACE, session_caller, SessionFacts(permitted=act.session.permissions)
-    ).refused
+    may_see_output = not (await verdict_on(db, Act.OUTPUT_OF_WORKSPACE, session_caller, act.session)).refused
     return result if may_see_output else result.model_copy(update={"output": ""})

@@ -28,6 +28,7 @@ from greenroom.core.session.states import STOPPED_OR_PAUSED, SessionStatus
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.page import token_values, with_tokens_replaced
 from greenroom.db.access.credentials import TokenLogin, find_token_login
+from greenroom.db.access.roles import read_grants
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch import replacement
@@ -98,12 +99,13 @@ def session_act_for(act: Act) -> Any:
     return Depends(AuthorizesSession(act))
 
 
-def launching_user(caller: Caller, user_id: UUID | None, *for_others: str) -> str:
+async def launching_user(db: Database, caller: Caller, user_id: UUID | None, *for_others: str) -> str:
     """Return the user of a launch: `user_id`, or else the caller, or the owner of the API key.
 
     Raises:
         Invalid: `user_id` is None, and the API key has no owner.
-        Forbidden: `user_id` is another user; the caller has neither `users_auth_session` nor a code of `for_others`.
+        Forbidden: `user_id` is another user; the caller has neither `users_auth_session` nor a code of `for_others`, or
+            the user has permissions that the caller lacks.
     """
     launch_user_id = str(user_id) if user_id else caller.owner_id
     if launch_user_id is None:
@@ -112,6 +114,7 @@ def launching_user(caller: Caller, user_id: UUID | None, *for_others: str) -> st
         caller.require_one_of(USER, "users_auth_session")
     else:
         caller.require_one_of("users_auth_session", *for_others)
+        caller.require_right_over(await read_grants(db, launch_user_id))
     return launch_user_id
 
 

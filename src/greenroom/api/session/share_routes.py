@@ -17,7 +17,7 @@ from greenroom.api.installation import SettingsSnapshot
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, client_address, login_caller, public_route, requires
 from greenroom.api.session import share_service
-from greenroom.api.session.authorized import kind_of, session_caller_of, settings_of
+from greenroom.api.session.authorized import kind_of, session_caller_of, settings_of, verdict_on
 from greenroom.api.session.service import SessionAct, session_act_for
 from greenroom.api.session.share_service import (
     AssistOrder,
@@ -38,7 +38,7 @@ from greenroom.api.session.share_service import (
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused, Unauthenticated
 from greenroom.core.log_codes import LogCode
-from greenroom.core.session.authorization import Act, SessionFacts, decide
+from greenroom.core.session.authorization import Act
 from greenroom.core.session.sharing import (
     UNKNOWN_LINK,
     ShareRequest,
@@ -147,15 +147,15 @@ async def _recipient(db: Database, body: ShareCreate, session: Session, *, finds
 async def list_shares(db: Db, secrets: SecretsDep, act: SeeAct) -> list[ShareView]:
     """List the shares of a session that are not over, oldest first."""
     rows = await shares.list_shares(db, act.session.session_id, silent=_may_see_silent_assistants(act.caller))
-    return [_view_for_caller(act.caller, act.session, share, secrets) for share in rows]
+    may_share = await _may_share(db, act)
+    return [_view_for_caller(share, secrets, may_share=may_share) for share in rows]
 
 
 @router.get("/sessions/{session_id}/shares/{share_id}")
 async def get_share(share_id: ShareId, db: Db, secrets: SecretsDep, act: SeeAct) -> ShareView:
     """Return one share of a session."""
-    return _view_for_caller(
-        act.caller, act.session, await _get_visible_share(db, act.caller, act.session, share_id), secrets
-    )
+    share = await _get_visible_share(db, act.caller, act.session, share_id)
+    return _view_for_caller(share, secrets, may_share=await _may_share(db, act))
 
 
 @router.delete("/sessions/{session_id}/shares", status_code=204)
@@ -242,7 +242,7 @@ async def assist(
 ) -> JoinedView:
     """Join the session of a user to help. The user is informed unless `silent` is set, which needs a permission.
 
-    To control the session of a user with permissions that the caller lacks, the caller needs `users_modify_admin`.
+    To join the session of a user with permissions that the caller lacks, the caller needs `users_modify_admin`.
     """
     caller, session, access, silent = act.caller, act.session, body.access, body.silent
     user_id = caller.own_user_id()
@@ -252,8 +252,6 @@ async def assist(
             raise Forbidden(reason)
     if session.user_id is None:
         raise Refused("A staged session has no user, so Assist is not possible.")
-    if access == "control":
-        caller.require_right_over((await users.get_user(sharing.db, session.user_id)).permissions)
     new = NewShare(
         session_id=session.session_id,
         access=access,
@@ -369,10 +367,13 @@ async def _get_visible_share(db: Database, caller: Caller, session: Session, sha
     return share
 
 
-def _view_for_caller(caller: Caller, session: Session, share: Share, secrets: Secrets) -> ShareView:
+async def _may_share(db: Database, act: SessionAct) -> bool:
+    caller, user_id = act.caller, act.session.user_id
+    session_caller = session_caller_of(caller, user_id, kind_of(caller, user_id))
+    return not (await verdict_on(db, Act.SHARE, session_caller, act.session)).refused
+
+
+def _view_for_caller(share: Share, secrets: Secrets, *, may_share: bool) -> ShareView:
     """Return the share. Only callers who may share the session get its link."""
     view = share_service.share_view(share, secrets)
-    verdict = decide(
-        Act.SHARE, session_caller_of(caller, session.user_id, kind_of(caller, session.user_id)), SessionFacts()
-    )
-    return view if not verdict.refused else view.model_copy(update={"connect_url": ""})
+    return view if may_share else view.model_copy(update={"connect_url": ""})

@@ -25,7 +25,7 @@ PERMISSIONS: Final[dict[str, str]] = {
     "users_view": "See users",
     "users_create": "Create users",
     "users_modify": "Change users",
-    "users_modify_admin": "Change users with permissions that you do not have",
+    "users_modify_admin": "Change users with permissions that you do not have, watch their sessions and act in them",
     "users_delete": "Delete users",
     "groups_view": "See groups and their settings",
     "groups_view_ifmember": "See own groups",

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from greenroom.core.access.group_settings import EffectiveSetting
-from greenroom.core.access.permissions import allows
+from greenroom.core.access.permissions import allows, missing_admin_codes
 from greenroom.core.lease import person_has_control_text
 
 
@@ -111,6 +111,12 @@ class ActConditions:
     """A caller with this permission needs neither `session_needs` nor `session_needs_one_of`."""
     user_setting: str = ""
     """A group setting that must be on for the user of the session, unless the caller has `others_need`."""
+    target_needs_right_over: bool = False
+    """True if another user needs the right over the user of the session, as for a change of this user: who watches a
+    session or acts in it can get what its user has. Acts that only end, pause, resume or extend a session do not need
+    the right: they reveal nothing, and operators of hosts must be able to end every session. Recordings are evidence
+    about all users, and have their own permissions.
+    """
     watch_setting: str = ""
     """A group setting that must be on for the user of the session if another user performs the act."""
     allowed_while_held: bool = True
@@ -135,12 +141,13 @@ _TRANSFER: Final = ("allow_kasm_uploads", "allow_kasm_downloads")
 
 TABLE: Final[Mapping[Act, ActConditions]] = {
     Act.SEE: ActConditions(kinds=_LEASE_HOLDERS | _API_USERS, others_need=("sessions_view",)),
-    Act.OPEN: ActConditions(kinds=_API_USERS),
+    Act.OPEN: ActConditions(kinds=_API_USERS, target_needs_right_over=True),
     Act.WATCH: ActConditions(kinds=frozenset({Kind.USER, *_GUESTS})),
     Act.TYPE: ActConditions(kinds=frozenset({Kind.USER, Kind.GUEST_CONTROL})),
     Act.SCREENSHOT: ActConditions(
         kinds=_LEASE_HOLDERS | _API_USERS,
         others_need=(_SCREENSHOT,),
+        target_needs_right_over=True,
         watch_setting="allow_kasm_screenshot",
         allowed_while_held=False,
         logged="of others",
@@ -149,6 +156,7 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
     Act.INPUT: ActConditions(
         kinds=_LEASE_HOLDERS,
         others_need=(_MODIFY, _SCREENSHOT),
+        target_needs_right_over=True,
         watch_setting="allow_kasm_screenshot",
         logged="of others",
         informs_user=True,
@@ -157,44 +165,64 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
         kinds=_LEASE_HOLDERS,
         others_need=(_SCREENSHOT,),
         session_needs_one_of=("allow_kasm_downloads", "allow_kasm_clipboard_down"),
+        target_needs_right_over=True,
         watch_setting="allow_kasm_screenshot",
         allowed_while_held=False,
         logged="of others",
         informs_user=True,
     ),
     Act.EXEC: ActConditions(
-        kinds=_LEASE_HOLDERS, others_need=(_MODIFY,), session_needs=_TRANSFER, allowed_while_held=False, logged="always"
+        kinds=_LEASE_HOLDERS,
+        others_need=(_MODIFY,),
+        session_needs=_TRANSFER,
+        target_needs_right_over=True,
+        allowed_while_held=False,
+        logged="always",
     ),
     Act.READ_FILES: ActConditions(
-        kinds=_LEASE_HOLDERS, others_need=(_MODIFY,), session_needs=("allow_kasm_downloads",), logged="of others"
+        kinds=_LEASE_HOLDERS,
+        others_need=(_MODIFY,),
+        session_needs=("allow_kasm_downloads",),
+        target_needs_right_over=True,
+        logged="of others",
     ),
     Act.WRITE_FILES: ActConditions(
-        kinds=_LEASE_HOLDERS, others_need=(_MODIFY,), session_needs=("allow_kasm_uploads",), logged="of others"
+        kinds=_LEASE_HOLDERS,
+        others_need=(_MODIFY,),
+        session_needs=("allow_kasm_uploads",),
+        target_needs_right_over=True,
+        logged="of others",
     ),
     Act.COMMAND: ActConditions(
         kinds=frozenset({Kind.USER}),
         others_need=(_MODIFY,),
         session_needs=_TRANSFER,
         exempting_permission=_MODIFY,
+        target_needs_right_over=True,
         logged="always",
     ),
-    Act.COMMAND_AS: ActConditions(kinds=frozenset(), others_need=(_MODIFY,), logged="always"),
-    Act.COMMAND_OF_WORKSPACE: ActConditions(kinds=frozenset({Kind.USER}), others_need=(_MODIFY,), logged="always"),
+    Act.COMMAND_AS: ActConditions(
+        kinds=frozenset(), others_need=(_MODIFY,), target_needs_right_over=True, logged="always"
+    ),
+    Act.COMMAND_OF_WORKSPACE: ActConditions(
+        kinds=frozenset({Kind.USER}), others_need=(_MODIFY,), target_needs_right_over=True, logged="always"
+    ),
     Act.OUTPUT_OF_WORKSPACE: ActConditions(
         kinds=frozenset({Kind.USER}),
         others_need=(_MODIFY,),
         session_needs=("allow_kasm_downloads",),
         exempting_permission=_MODIFY,
+        target_needs_right_over=True,
     ),
     Act.DESK: ActConditions(kinds=frozenset({Kind.API})),
     Act.DEVTOOLS: ActConditions(kinds=frozenset({Kind.PROGRAM}), session_needs=_TRANSFER, is_unrecorded=True),
     Act.WEBDRIVER: ActConditions(kinds=frozenset({Kind.PROGRAM}), session_needs=_TRANSFER, is_unrecorded=True),
     Act.STREAM_AS_PROGRAM: ActConditions(kinds=frozenset({Kind.PROGRAM}), is_unrecorded=True),
     Act.CONTROL: ActConditions(kinds=frozenset({Kind.USER, Kind.LEASE_KEY, Kind.GUEST_CONTROL})),
-    Act.SHARE: ActConditions(kinds=_API_USERS, others_need=("users_auth_session",)),
+    Act.SHARE: ActConditions(kinds=_API_USERS, others_need=("users_auth_session",), target_needs_right_over=True),
     Act.UNSHARE: ActConditions(kinds=_API_USERS, others_need=(_MODIFY,)),
-    Act.SHARE_BY_NAME: ActConditions(kinds=frozenset(), others_need=(_MODIFY,)),
-    Act.ASSIST: ActConditions(kinds=frozenset(), others_need=("sessions_assist",)),
+    Act.SHARE_BY_NAME: ActConditions(kinds=frozenset(), others_need=(_MODIFY,), target_needs_right_over=True),
+    Act.ASSIST: ActConditions(kinds=frozenset(), others_need=("sessions_assist",), target_needs_right_over=True),
     Act.KEEP_ALIVE: ActConditions(kinds=_API_USERS, others_need=(_MODIFY,)),
     Act.STOP: ActConditions(kinds=_API_USERS, others_need=(_MODIFY,), user_setting="allow_kasm_stop"),
     Act.PAUSE: ActConditions(kinds=_API_USERS, others_need=(_MODIFY,), user_setting="allow_kasm_pause"),
@@ -213,10 +241,13 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionCaller:
-    """A caller. `owns` is True if the caller is the user of the session, or an API key that this user created."""
+    """A caller. `owns` is True if the caller is the user of the session, or an API key that this user created.
+    `permissions` are the codes that count for the session, and `codes` those that the caller has, with their places.
+    """
 
     kind: Kind
     permissions: Collection[str] = ()
+    codes: Collection[str] = ()
     owns: bool = False
 
 
@@ -226,13 +257,15 @@ class SessionFacts:
 
     `permitted` are the permissions with which its container was created. `settings` are the group settings in force for
     its user; they are read only if `needs_settings` is True. `user` is the name of its user, empty for a staged
-    session. `held_by` is the person who has control; empty = the program. `must_record` is True if the groups of the
-    user require a recording.
+    session. `user_permissions` are the codes of its user; they are read only if `needs_right_over` is True. `held_by`
+    is the person who has control; empty = the program. `must_record` is True if the groups of the user require a
+    recording.
     """
 
     permitted: Mapping[str, bool] = field(default_factory=dict[str, bool])
     settings: Mapping[str, EffectiveSetting] = field(default_factory=dict[str, EffectiveSetting])
     user: str = ""
+    user_permissions: Collection[str] = ()
     held_by: str = ""
     must_record: bool = False
 
@@ -259,6 +292,8 @@ REQUIRES_RECORDING: Final = (
     "request. Use the actions, commands and files of the lease."
 )
 NOT_ALLOWED: Final = "This is not allowed here."
+RIGHT_OVER_USERS: Final = "users_modify_admin"
+"""The permission that gives the right over users with permissions that the caller lacks."""
 
 
 def needs_settings(act: Act, caller: SessionCaller) -> bool:
@@ -267,18 +302,27 @@ def needs_settings(act: Act, caller: SessionCaller) -> bool:
     return bool(conditions.user_setting or (conditions.watch_setting and is_other_user(caller)))
 
 
+def needs_right_over(act: Act, caller: SessionCaller) -> bool:
+    """True if `decide` needs `SessionFacts.user_permissions` for this act of this caller."""
+    return TABLE[act].target_needs_right_over and is_other_user(caller)
+
+
 def decide(act: Act, caller: SessionCaller, facts: SessionFacts) -> Verdict:
     """Return the verdict on this act of this caller on this session."""
     conditions = TABLE[act]
     has_permissions = bool(conditions.others_need) and allows(caller.permissions, conditions.others_need)
     if not (caller.kind in conditions.kinds or has_permissions):
         return _missing_permission(conditions, caller)
-    if reason := _missing_session_permission(conditions, caller, facts):
+    if needs_right_over(act, caller) and _is_above(facts, caller):
+        reason = f"{facts.user} has permissions that you do not have, so this needs the permission {RIGHT_OVER_USERS}."
+        return Verdict(refused="forbidden", reason=reason, missing=(RIGHT_OVER_USERS,))
+    reason = _missing_session_permission(conditions, caller, facts) or _setting_refusal(
+        act, caller, facts, has_permissions=has_permissions
+    )
+    if not reason and facts.must_record and conditions.is_unrecorded:
+        reason = REQUIRES_RECORDING
+    if reason:
         return Verdict(refused="forbidden", reason=reason)
-    if reason := _setting_refusal(act, caller, facts, has_permissions=has_permissions):
-        return Verdict(refused="forbidden", reason=reason)
-    if facts.must_record and conditions.is_unrecorded:
-        return Verdict(refused="forbidden", reason=REQUIRES_RECORDING)
     if facts.held_by and not conditions.allowed_while_held and caller.kind in {Kind.PROGRAM, Kind.LEASE_KEY}:
         return Verdict(refused="held", reason=person_has_control_text(facts.held_by))
     is_by_other = is_other_user(caller) and bool(facts.user)
@@ -289,6 +333,12 @@ def decide(act: Act, caller: SessionCaller, facts: SessionFacts) -> Verdict:
 def is_other_user(caller: SessionCaller) -> bool:
     """True if the caller is neither the user of the session nor a program of this user."""
     return caller.kind in {Kind.OTHER, Kind.FOR_USERS} and not caller.owns
+
+
+def _is_above(facts: SessionFacts, caller: SessionCaller) -> bool:
+    """True if the caller has no right over the user of the session."""
+    is_exempt = allows(caller.permissions, (RIGHT_OVER_USERS,))
+    return not is_exempt and bool(missing_admin_codes(caller.codes, facts.user_permissions))
 
 
 def _missing_permission(conditions: ActConditions, caller: SessionCaller) -> Verdict:

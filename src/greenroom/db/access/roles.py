@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, LiteralString
 
 from greenroom.core.access.roles import RoleAssignment
-from greenroom.db.database import Connection
+from greenroom.db.database import Connection, Database
 
 ROLES_OF_GROUP: Final[LiteralString] = """COALESCE((SELECT jsonb_agg(jsonb_build_object(
     'role', r.role, 'zones', r.zones, 'groups', r.groups) ORDER BY r.role COLLATE "C")
@@ -22,6 +22,12 @@ def grants_of_user(user_id: LiteralString) -> LiteralString:
         "ARRAY(SELECT DISTINCT gg.granted FROM user_groups ug JOIN group_grants gg USING (group_id)"
         f" WHERE ug.user_id = {user_id} ORDER BY 1)"
     )
+
+
+async def read_grants(db: Database, user_id: str) -> list[str]:
+    """Return the grants of a user; a deleted user has none."""
+    row = await db.fetch_one("SELECT " + grants_of_user("%(user_id)s::uuid") + " AS grants", {"user_id": user_id})
+    return row["grants"] if row else []
 
 
 async def set_roles(connection: Connection, group_id: str, assignments: Sequence[RoleAssignment]) -> None:

@@ -108,6 +108,47 @@ def test_looking_takes_its_own_permission_the_groups_consent_and_a_notice(act: A
     assert (by_own_key.logged, by_own_key.informs_user) == (False, False)
 
 
+REVEAL_NOTHING = {
+    *(Act.SEE, Act.KEEP_ALIVE, Act.STOP, Act.PAUSE, Act.RESUME, Act.EXTEND, Act.UNSHARE),
+    *(Act.DELETE, Act.FORCE_DELETE, Act.RELEASE, Act.DESTROY_FOR_USERS),
+}
+EVIDENCE = {Act.SEE_RECORDING, Act.DELETE_RECORDING}
+
+
+def test_whoever_watches_a_session_or_acts_in_it_needs_the_right_over_its_user():
+    for_others = {act for act, row in TABLE.items() if row.others_need or Kind.FOR_USERS in row.kinds}
+    with_right = {act for act, row in TABLE.items() if row.target_needs_right_over}
+    assert with_right == for_others - REVEAL_NOTHING - EVIDENCE
+
+
+@for_all(
+    act=st.sampled_from([act for act, row in TABLE.items() if row.target_needs_right_over]),
+    kind=KINDS,
+    codes=st.sets(st.sampled_from(sorted(PERMISSIONS))),
+    above=st.sampled_from(sorted({*PERMISSIONS} - {"user"})),
+    owns=st.booleans(),
+    subject=decide,
+    mutants=[
+        lambda act, caller, facts: decide(act, caller, replace(facts, user_permissions=())),
+        lambda act, caller, facts: decide(act, replace(caller, codes=()), facts),
+        lambda act, caller, facts: decide(act, replace(caller, owns=False), facts),
+    ],
+)
+def test_the_right_over_a_user_is_that_of_a_change_of_the_user(
+    subject: Any, act: Act, kind: Kind, *, codes: set[str], above: str, owns: bool
+):
+    counted = [*codes, *TABLE[act].others_need]
+    caller = SessionCaller(kind=kind, permissions=counted, codes=codes, owns=owns)
+    facts = replace(OPEN, user_permissions=["user", above])
+    is_other = kind in (Kind.OTHER, Kind.FOR_USERS) and not owns
+    has_right = not {above, "global_admin"}.isdisjoint(codes) or "users_modify_admin" in counted
+    verdict = subject(act, caller, facts)
+    refused_before = decide(act, caller, OPEN).refused
+    assert bool(verdict.refused) == bool(refused_before or (is_other and not has_right))
+    if verdict.refused and not refused_before:
+        assert verdict.missing == ("users_modify_admin",)
+
+
 def test_what_is_missing_is_named_to_those_who_know_the_session():
     part = decide(Act.INPUT, SessionCaller(kind=Kind.OTHER, permissions=("sessions_modify",)), OPEN)
     assert (part.refused, part.missing) == ("forbidden", ("sessions_screenshot",))

@@ -139,6 +139,7 @@ async def join_kasm(sharing: SharingDep, secrets: SecretsDep, call: Annotated[Ca
     """
     share_id = call.text("share_id") or call.text("shared_id")
     user = await get_user(sharing.db, call.id("user_id"))
+    call.caller.require_right_over(user.permissions)  # the answer has a token of this user
     share = await sessions.share_for_users(sharing, share_id, user)
     session = await get_session(sharing.db, share.session_id)
     kasm = kasm_shape(session, sharing.streams)

@@ -25,6 +25,7 @@ from greenroom.core.session.authorization import Act, Kind, Verdict
 from greenroom.core.session.sharing import ShareRequest
 from greenroom.core.session.states import OPERATIONAL, LifecycleCommand, SessionStatus
 from greenroom.core.workspace.page import folders_of
+from greenroom.db.access.roles import read_grants
 from greenroom.db.access.users import User
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -218,6 +219,8 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
     is_new_user = False
     if user_id is None:
         user_id, is_new_user = await anonymous_user(db, call.caller.key_id, _idempotency_key(call))
+    else:
+        call.caller.require_right_over(await read_grants(db, user_id))
     try:
         image_id = image_id or await default_image_of(db, user_id)
         request = launch_request(
