@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import Any, Final
@@ -12,12 +14,15 @@ from typing import Any, Final
 import pytest
 from psycopg.errors import InsufficientPrivilege
 from tests.database.manipulations import DAYS, MANIPULATIONS, PER_DAY, Manipulation, values_of_manipulation
+from tests.support.postgres import incompressible_text
 
 from greenroom.core.audit import AuditEvent, Link
 from greenroom.db.access.lifecycle import lock_access
 from greenroom.db.database import Database
 from greenroom.db.diagnostics import audit
 from greenroom.db.diagnostics.audit import AuditWriter, append_events, delete_old_days, verify, verify_chain
+from greenroom.db.diagnostics.audit_operations import BegunOperations
+from greenroom.db.diagnostics.audit_recovery import append_unknown
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.tasks.rounds import Retention
@@ -230,4 +235,47 @@ async def test_a_primary_deletes_old_days_unless_there_is_a_legal_hold(db: Datab
     await db.write("DELETE FROM settings")
     await Retention(db, SECRETS, lambda: True).round()
     assert await db.fetch(first) == [{"id": DAYS * PER_DAY + 1}]
+    assert await problem_of(db) is None
+
+
+async def test_an_event_that_an_index_cannot_hold_delays_no_other(db: Database, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(audit, "storable_event", lambda event: event)
+    writer = AuditWriter(db, SECRETS)
+    for number, object_id in enumerate(("a", incompressible_text(4000), "b")):
+        writer.add(replace(event(number), object_id=object_id))
+    await writer.flush()
+    stored = await db.fetch("SELECT object_id, message, actor_id FROM audit_events ORDER BY event_id")
+    assert [(row["object_id"], row["actor_id"]) for row in stored] == [("a", "u0"), (None, "u1"), ("b", "u2")]
+    assert stored[1]["message"] == "The event group-1 was refused in its full form: ProgramLimitExceeded"
+    assert await problem_of(db) is None
+
+
+async def test_an_operation_that_an_index_cannot_hold_delays_no_other_after_a_restart(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("audit_operations", "audit"):
+        monkeypatch.setattr(f"greenroom.db.diagnostics.{name}.storable_event", lambda event: event)
+    operations = BegunOperations(db, SECRETS)
+    for number, object_id in enumerate(("a", incompressible_text(4000), "b")):
+        await operations.begin(str(uuid.uuid4()), replace(event(number), object_id=object_id))
+    await db.write("UPDATE audit_operations SET alive = alive - interval '1 hour'")
+    await append_unknown(db, SECRETS)
+    stored = await db.fetch("SELECT object_id FROM audit_events ORDER BY object_id")
+    assert [row["object_id"] for row in stored] == ["a", "b", None]
+    assert await db.fetch("SELECT FROM audit_operations") == []
+
+
+async def test_an_event_with_long_fields_is_stored(db: Database):
+    writer = AuditWriter(db, SECRETS)
+    writer.add(
+        replace(
+            event(1),
+            object_id=incompressible_text(4000),
+            actor_name="\U0001f600" * 4000,
+            code=incompressible_text(4000),
+        )
+    )
+    await writer.flush()
+    (stored,) = await db.fetch("SELECT length(object_id) AS length, details FROM audit_events")
+    assert stored == {"length": 279, "details": event(1).details}
     assert await problem_of(db) is None

@@ -9,14 +9,16 @@ import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from tests.support.processes import free_port
 from tests.support.waiting import eventually
 
+from greenroom.api.diagnostics import syslog
 from greenroom.api.diagnostics.syslog import SyslogDelivery
-from greenroom.core.audit import AuditEvent
+from greenroom.core.audit import AuditEvent, ChainedEvent
+from greenroom.core.syslog import syslog_frame
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.audit import append_events
 from greenroom.db.diagnostics.logs import LogWriter
@@ -34,7 +36,11 @@ class SyslogServer:
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.StreamWriter] = set()
         self.port = free_port()
-        self.ids: list[int] = []
+        self.events: list[dict[str, Any]] = []
+
+    @property
+    def ids(self) -> list[int]:
+        return [event["event_id"] for event in self.events]
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
@@ -51,7 +57,7 @@ class SyslogServer:
         try:
             while length := await reader.readuntil(b" "):
                 message = await reader.readexactly(int(length))
-                self.ids.append(json.loads(message.decode().partition("\ufeff")[2])["event_id"])
+                self.events.append(json.loads(message.decode().partition("\ufeff")[2]))
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
@@ -132,3 +138,33 @@ async def test_a_certificate_is_verified(db: Database, tmp_path: Path):
     await deliver(delivery_to(db, server.port, "tls", tmp_path / "ca.pem"))
     await eventually(lambda: server.ids == [1])
     await server.stop()
+
+
+async def test_events_that_cannot_be_read_or_converted_do_not_end_the_delivery(
+    db: Database, server: SyslogServer, monkeypatch: pytest.MonkeyPatch
+):
+    def refusing(event: ChainedEvent, hostname: str) -> bytes:
+        if event.message == "3":
+            raise ValueError("no message")
+        return syslog_frame(event, hostname)
+
+    monkeypatch.setattr(syslog, "syslog_frame", refusing)
+    await write(db, 5)
+    await db.write('UPDATE audit_events SET details = \'{"after": {"notes": "AAA\' WHERE event_id = 2')
+    await deliver(delivery_to(db, server.port))
+    await eventually(lambda: server.ids == [1, 2, 3, 4, 5])
+    assert server.events[1]["details"] == {"unreadable": '{"after": {"notes": "AAA'}
+    assert server.events[3]["message"] == "The event login was refused in its full form: ValueError"
+
+
+async def test_an_unexpected_error_does_not_end_the_loop(db: Database, server: SyslogServer):
+    logs = LogWriter(db, "api")
+    delivery = SyslogDelivery(db, logs, f"tcp://127.0.0.1:{server.port}", None, "")
+    await write(db, 1)
+    await db.write("ALTER TABLE audit_deliveries RENAME TO audit_deliveries_away")
+    running = asyncio.create_task(delivery.run())
+    await eventually(lambda: logs.counts["WARNING"] == 1)
+    await db.write("ALTER TABLE audit_deliveries_away RENAME TO audit_deliveries")
+    await eventually(lambda: server.ids == [1])
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 from tests.support.managers import notifications
+from tests.support.postgres import incompressible_text
 from tests.support.waiting import timers_set
 
 from greenroom.core.errors import DatabaseUnavailable, Invalid, StatementCanceled, Unavailable
@@ -119,3 +120,16 @@ async def test_a_listener_does_not_wake_up_between_notifications(dsn: str, monke
 def _notify(dsn: str, text: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
+
+
+async def test_a_value_that_an_index_cannot_hold_is_an_error_of_the_value(pool: Database):
+    await pool.write("CREATE TABLE written (text text PRIMARY KEY)")
+    with pytest.raises(Invalid, match="A value is too long to be stored"):
+        await pool.write("INSERT INTO written VALUES (%s)", (incompressible_text(9000),))
+
+
+async def test_a_lack_of_disk_space_is_no_outage(pool: Database):
+    with pytest.raises(StatementCanceled, match="lacked disk space"):
+        await pool.write("DO $$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END $$")
+    with pytest.raises(DatabaseUnavailable):
+        await pool.write("SELECT pg_terminate_backend(pg_backend_pid())")

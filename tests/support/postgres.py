@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import psycopg
 
@@ -88,3 +89,9 @@ def _as(account: Account) -> list[str]:
     if not account.needs_switch:
         return []
     return ["setpriv", "--reuid", str(account.uid), "--regid", str(account.gid), "--clear-groups"]
+
+
+def incompressible_text(length: int) -> str:
+    """Return a text that PostgreSQL cannot compress, so that a long one exceeds the limit of an index."""
+    random = Random(length)  # noqa: S311 -- no secret
+    return "".join(random.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(length))

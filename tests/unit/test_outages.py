@@ -31,9 +31,9 @@ def test_the_answer_of_the_api_has_no_text_of_the_driver(path: str, field: str):
 
 def test_the_answer_for_a_canceled_statement_has_no_text_of_the_driver():
     error = Outages().canceled("canceling statement due to lock timeout\nCONTEXT: while locking tuple (0,1)")
-    assert (
-        error.message
-        == "The database canceled a statement that took too long or waited for others; repeat the request."
+    assert error.message == (
+        "The database canceled a statement that took too long, waited for others, or lacked disk space or memory; "
+        "repeat the request."
     )
 
 

@@ -8,15 +8,24 @@ retention deletes the events of a day, a second signature of its seal confirms t
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeVar, cast
 
 import msgspec
 
+from greenroom.core.text import MAX_NAME, counted
+
 Sign = Callable[[bytes], bytes]
 """Computes the HMAC-SHA-256 of data with the key of the audit (`kit.secrets.Secrets.audit_signature`)."""
+
+MAX_DETAILS: Final = 8192
+"""The maximum characters of the details of an event, as JSON."""
+_TEXT_LIMITS: Final = (4000, 2000, 1000, 500, 250, 120, 60, 30, 15)
+"""The maximum characters of the texts in details, the first that is sufficient. The last is sufficient for all."""
+_MAX_DEPTH: Final = 10
+"""The maximum depth of details that are shortened."""
 
 Result = Literal["done", "refused", "failed", "unknown"]
 """`unknown`: after the operation began, the process ended or lost the database, so the change may be committed."""
@@ -104,6 +113,88 @@ class Seal:
     deleted_signature: bytes | None = None
 
 
+def details_text(details: Mapping[str, Any]) -> str:
+    """Return details as JSON of at most `MAX_DETAILS` characters. Long values inside are shortened before they are
+    encoded, because a reader could not decode JSON without its end."""
+    text = _json_text(details)
+    for max_length in _TEXT_LIMITS:
+        if len(text) <= MAX_DETAILS:
+            return text
+        text = _json_text(_shortened(details, max_length))
+    return text
+
+
+def _json_text(value: object) -> str:
+    return msgspec.json.encode(value, enc_hook=str).decode()
+
+
+def _more(number: int, noun: str) -> str:
+    return f"({counted(number, noun)} more)"
+
+
+def _shortened(value: Any, max_length: int, depth: int = 0) -> Any:
+    """Return a value with texts of at most `max_length` characters and a tenth as many entries, each with the number
+    of those that were left out."""
+    max_entries = max(1, max_length // 10)
+    if isinstance(value, str):
+        left_out = len(value) - max_length
+        return value if left_out <= 0 else f"{value[:max_length]}… {_more(left_out, 'character')}"
+    if not isinstance(value, (dict, list, tuple)):
+        return value
+    entries = cast("Mapping[str, Any] | Sequence[Any]", value)
+    more = _more(len(entries) - max_entries, "value")
+    if depth == _MAX_DEPTH:
+        return "…"
+    if isinstance(entries, Mapping):
+        kept = {
+            _shortened(name, max_length): _shortened(inner, max_length, depth + 1)
+            for name, inner in list(entries.items())[:max_entries]
+        }
+        return kept | ({"…": more} if len(entries) > max_entries else {})
+    shortened = [_shortened(inner, max_length, depth + 1) for inner in entries[:max_entries]]
+    return shortened + ([f"… {more}"] if len(entries) > max_entries else [])
+
+
+def read_details(text: str) -> dict[str, Any]:
+    """Return stored details. Those that cannot be decoded are returned as the text `unreadable`, because one event must
+    not end a list, an export or a delivery."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (ValueError, RecursionError):
+        return {"unreadable": text}
+
+
+def bounded(event: AuditEvent) -> AuditEvent:
+    """Return an event whose fields have limits: those that are indexed are not longer than a name, because an index
+    stores no long texts."""
+    short: dict[str, Any] = {
+        name: _shortened(value, MAX_NAME)
+        for name, value in asdict(event).items()
+        if value is not None and name not in ("message", "details", "result")
+    }
+    details = event.details if event.details == "{}" else details_text(read_details(event.details))
+    return replace(event, details=details, **short)
+
+
+Event = TypeVar("Event", bound=AuditEvent)
+
+
+def reduced(event: Event, reason: str) -> Event:
+    """Return an event without its foreign texts, for a store or a receiver that refuses the whole event with `reason`.
+    So the event is not lost, and does not delay those after it."""
+    return replace(
+        event,
+        message=_shortened(f"The event {event.code} was refused in its full form: {reason}", MAX_NAME),
+        operation=None,
+        actor_name=None,
+        address=None,
+        object_kind=None,
+        object_id=None,
+        object_name=None,
+        details="{}",
+    )
+
+
 def event_hash(sign: Sign, event: ChainedEvent, previous: bytes) -> bytes:
     """Return the hash of an event after the event with the hash `previous`. Fields that are None do not count, so that
     a later version can add fields."""
@@ -135,12 +226,16 @@ def operation_signature(sign: Sign, operation_id: str, event: str) -> bytes:
 def event_of_ended_process(sign: Sign, operation_id: str, event: str, signature: bytes) -> AuditEvent:
     """Return the event of an operation whose process ended before it stored a result. Without a valid signature, the
     record of the operation is from a person who changed the database, so its text is not used."""
+    message = "A person changed the record of a running operation in the database"
     if hmac.compare_digest(signature, operation_signature(sign, operation_id, event)):
-        return msgspec.json.decode(event, type=AuditEvent)
+        try:
+            return msgspec.json.decode(event, type=AuditEvent)
+        except ValueError as error:
+            message = f"The record of a running operation cannot be read: {error}"
     return AuditEvent(
         code="audit-operation-changed",
         result="unknown",
-        message="A person changed the record of a running operation in the database",
+        message=message,
         interface="system",
         actor_kind="none",
     )

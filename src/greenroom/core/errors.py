@@ -84,7 +84,8 @@ class DatabaseUnavailable(Unavailable):
 
 
 class StatementCanceled(Unavailable):
-    """The database canceled a statement that took too long or waited for others; repeat the request."""
+    """The database canceled a statement that took too long, waited for others, or lacked disk space or memory; repeat
+    the request."""
 
 
 class SetupError(GreenroomError, code="setup", http_status=500):

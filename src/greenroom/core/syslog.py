@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from greenroom.core.audit import ChainedEvent, timestamp
+from greenroom.core.audit import ChainedEvent, read_details, timestamp
 
 FACILITY: Final = 13
 """The facility "log audit"."""
@@ -46,7 +46,7 @@ def event_object(event: ChainedEvent) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(event)
     return fields | {
         "time": timestamp(event.time),
-        "details": msgspec.json.decode(event.details),
+        "details": read_details(event.details),
         "hash": event.hash.hex(),
     }
 

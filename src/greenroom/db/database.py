@@ -105,7 +105,30 @@ def translate(error: psycopg.Error) -> GreenroomError | None:
         return Invalid(f"A value is not allowed: {error.diag.message_primary}")
     if isinstance(error, psycopg.DataError):
         return Invalid(f"A value cannot be stored: {error.diag.message_primary or error}")
+    if _exceeds_limit(error):
+        return Invalid("A value is too long to be stored; shorten it.")
     return None
+
+
+def is_outage(error: BaseException) -> bool:
+    """Return True for an error that does not depend on the statement: the database cannot be reached, or cannot be used
+    with this connection. False also for a statement that was canceled, or for which disk space or memory is missing.
+    The driver classifies both as lost connections."""
+    if isinstance(error, psycopg.OperationalError):
+        return error.sqlstate is None or error.sqlstate.startswith(_LOST_STATES)
+    return isinstance(error, _OUTAGES)
+
+
+def refuses_values(error: BaseException) -> bool:
+    """Return True if the values of a statement cannot be encoded, or the database refuses them. False: the same
+    statement can succeed later."""
+    if isinstance(error, psycopg.OperationalError):
+        return _exceeds_limit(error)
+    return not isinstance(error, Unavailable) and not is_outage(error)
+
+
+def _exceeds_limit(error: psycopg.Error) -> bool:
+    return (error.sqlstate or "").startswith(_LIMIT_STATES)
 
 
 @contextmanager
@@ -115,7 +138,7 @@ def translating_errors() -> Generator[None]:
         yield
     except UnicodeEncodeError as error:
         raise Invalid("A text has a character that cannot be stored.") from error
-    except (psycopg.IntegrityError, psycopg.DataError) as error:
+    except (psycopg.IntegrityError, psycopg.DataError, psycopg.OperationalError) as error:
         translated = translate(error)
         if translated is None:
             raise
@@ -171,18 +194,14 @@ T = TypeVar("T")
 READ_ATTEMPTS: Final = 3
 SERVER_SEARCH_S: Final = 2.0
 """The time for which one attempt of the pool searches for a server that accepts writes."""
-UNAVAILABLE_ERRORS: Final = (
-    PoolTimeout,
-    psycopg.OperationalError,
-    pg.IdleInTransactionSessionTimeout,
-    pg.ReadOnlySqlTransaction,
-    pg.FeatureNotSupported,
-)
-"""Errors that do not depend on the statement. In their order: no connection is free or can be opened, the connection
-was lost, this process was frozen inside a transaction, the server was demoted, or a migration by a newer version added
-a column that a prepared statement does not expect."""
-_CANCELED: Final = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
-"""Errors of a statement that the database canceled. The driver classifies them as lost connections."""
+_OUTAGES: Final = (pg.IdleInTransactionSessionTimeout, pg.ReadOnlySqlTransaction, pg.FeatureNotSupported)
+"""Errors that do not depend on the statement. In their order: this process was frozen inside a transaction, the server
+was demoted, or a migration by a newer version added a column that a prepared statement does not expect."""
+_LOST_STATES: Final = ("08", "57P")
+"""The beginnings of the SQLSTATEs of lost connections. An error without SQLSTATE is from the driver or the pool, which
+lost or found no connection."""
+_LIMIT_STATES: Final = "54"
+"""The beginning of the SQLSTATEs of values that exceed a limit of PostgreSQL, such as that of an index."""
 CHANNEL: Final = "greenroom"
 NOTIFY: Final[LiteralString] = "SELECT count(pg_notify('" + CHANNEL + "', event)) FROM unnest(%(events)s::text[]) event"
 """Statement, or part of a statement, that sends the notifications `events` (`event_texts`) with its commit."""
@@ -300,9 +319,9 @@ class Database:
                             # statements.
                             await self._pool.drain()
                             raise
-        except _CANCELED as error:
-            raise outages.canceled(error) from error
-        except UNAVAILABLE_ERRORS as error:
+        except (psycopg.OperationalError, *_OUTAGES) as error:
+            if not is_outage(error):
+                raise outages.canceled(error) from error
             if used is not None and used.broken:
                 await self._replace_others(used)
             reason = refusals.messages(servers_of(self.dsn)) if isinstance(error, PoolTimeout) else ""

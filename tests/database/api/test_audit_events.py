@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import uuid
@@ -14,6 +15,7 @@ from tests.database.api.client import ADMIN, KEY, KEYS, USER, Client, MakeClient
 from tests.database.api.provisioning import provisioner
 from tests.database.api.staging import Stage
 from tests.support.mcp_clients import answer_of, mcp_client
+from tests.support.postgres import incompressible_text
 
 from greenroom.api.diagnostics.audit_events import REQUEST_ID_HEADER, leaves_event
 from greenroom.api.security import PublicAccess, RouteAccess, access_of
@@ -219,3 +221,46 @@ def test_a_refusal_of_an_agent_is_an_event_of_the_process():
     event = event_of_row(row, interface="system")
     assert (event.result, event.actor_kind, event.on_behalf_of) == ("refused", "agent", "u")
     assert (event.object_kind, event.object_id) == ("session", "s")
+
+
+BROKEN: Final = '{"before": {"notes": "AAA'
+"""Details without their end."""
+
+
+async def test_changes_with_the_longest_allowed_values_can_be_read(
+    stage: Stage, db: Database, app: FastAPI, ada: Client
+):
+    images = "/api/v1/images/" + stage.image_id
+    for letter in "AB":
+        await stage.admin.change(images, notes=letter * 4096)
+    ids = [str(uuid.uuid4()) for _ in range(100)]
+    key = "ssh-rsa " + base64.b64encode(b"\0\0\0\7ssh-rsa\0\0\0\3\1\0\1\0\0\2\1\0" + b"\xa5" * 512).decode()
+    assert (await ada.patch("/api/v1/me/attributes", json={"favorite_images": ids, "ssh_public_key": key})).is_success
+    changed = [
+        event for event in await stage.admin.pages("/api/v1/audit", limit=3) if event["code"] == "workspace-changed"
+    ]
+    assert changed[0]["details"]["before"]["notes"] == "A" * 4000 + "… (96 characters more)"
+    exported = [json.loads(line) for line in (await stage.admin.get("/api/v1/audit/export")).text.splitlines()]
+    assert not [event for event in exported if "unreadable" in event.get("details", {})]
+    assert (await verify(db, app.state.secrets)).problem is None
+
+
+async def test_a_stored_event_that_cannot_be_decoded_is_shown_as_its_text(admin: Client, db: Database):
+    for name in ("First", "Second", "Third"):
+        await admin.make("/api/v1/groups", name=name)
+    await db.write("UPDATE audit_events SET details = %s WHERE object_name = 'Second'", (BROKEN,))
+    listed = await admin.pages("/api/v1/audit", limit=1, code="group-created")
+    assert [event["object_name"] for event in listed] == ["Third", "Second", "First"]
+    assert listed[1]["details"] == {"unreadable": BROKEN}
+    lines = (await admin.get("/api/v1/audit/export", params={"code": "group-created"})).text.splitlines()
+    assert [json.loads(line).get("details", {}).get("unreadable") for line in lines] == [None, BROKEN, None, None]
+
+
+async def test_a_long_id_in_a_path_delays_no_other_event(user: Client, admin: Client, db: Database):
+    for path in ("/api/v1/sessions/", "/api/v1/me/logins/"):
+        long = incompressible_text(4000)
+        answer = await user.delete(path + long)
+        assert answer.status_code in (404, 422), answer.text
+        assert (await only_event(db, answer))["object_id"].startswith(long[:255] + "… (")
+        answer = await admin.post("/api/v1/groups", json={"name": f"after {path}"})
+        assert (await only_event(db, answer))["code"] == "group-created"

@@ -12,6 +12,8 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.api.receiving import PATH, Hooks
 
 from greenroom.api.webhooks.delivery import DeliveryWorker
+from greenroom.core.audit import ChainedEvent
+from greenroom.core.syslog import event_object
 from greenroom.core.webhooks import MAX_ATTEMPTS, AuditData
 from greenroom.db.database import Database
 from greenroom.db.diagnostics import audit_webhooks
@@ -149,3 +151,21 @@ async def test_the_next_address_gets_no_event_of_an_ended_subscription(hooks: Ho
     assert [event["code"] for event in received(hooks)] == ["webhook-changed"]
     assert (await hooks.admin.delete(path)).is_success
     assert await db.fetch("SELECT target FROM audit_deliveries") == []
+
+
+async def test_events_that_cannot_be_decoded_or_stored_do_not_delay_the_others(
+    hooks: Hooks, db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    def refusing(event: ChainedEvent) -> dict[str, Any]:
+        return event_object(event) | ({"message": "a\0b"} if event.message.endswith("group Third") else {})
+
+    monkeypatch.setattr(audit_webhooks, "event_object", refusing)
+    await hooks.made(EVENT)
+    for name in ("First", "Second", "Third", "Fourth"):
+        await hooks.admin.make("/api/v1/groups", name=name)
+    await db.write("UPDATE audit_events SET details = %s WHERE object_name = 'Second'", ('{"after": {"name',))
+    await hooks.delivered()
+    events = received(hooks)[1:]
+    assert [event["object_name"] for event in events] == ["First", "Second", None, "Fourth"]
+    assert events[1]["details"] == {"unreadable": '{"after": {"name'}
+    assert events[2]["message"].startswith("The event group-created was refused in its full form: ")

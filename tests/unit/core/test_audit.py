@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pytest
 
 from greenroom.core.audit import (
+    MAX_DETAILS,
     START,
     AuditEvent,
     ChainCheck,
@@ -20,11 +21,15 @@ from greenroom.core.audit import (
     Link,
     Seal,
     append,
+    bounded,
     broken_link,
+    details_text,
     event_hash,
     event_of_ended_process,
     head_signature,
     operation_signature,
+    read_details,
+    reduced,
     seal_signature,
 )
 
@@ -159,3 +164,70 @@ def test_the_event_of_an_ended_process_is_that_of_its_unchanged_operation():
     for operation_id, changed in (("o2", text), ("o1", text.replace("alice", "bob"))):
         found = event_of_ended_process(sign, operation_id, changed, signature)
         assert (found.code, found.result, found.actor_name) == ("audit-operation-changed", "unknown", None)
+
+
+def test_an_operation_that_cannot_be_read_leaves_an_event():
+    signature = operation_signature(sign, "o1", '{"code": 7}')
+    assert event_of_ended_process(sign, "o1", '{"code": 7}', signature).code == "audit-operation-changed"
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"before": {"notes": "A" * 4096}, "after": {"notes": "B" * 4096}},
+        {"after": {"hosts": [f"{n}.example.org" for n in range(10_000)]}},
+        {"after": {"run_config": {f"NAME_{n}": "\n" * 500 for n in range(1800)}}},
+        {"after": dict.fromkeys(("n" * 9000, "m" * 9000), "x" * 9000)},
+        {"after": [[["\u0001" * 900] * 12] * 12]},
+    ],
+)
+def test_long_values_in_details_are_shortened_and_the_details_stay_readable(details: dict[str, Any]):
+    text = details_text(details)
+    assert len(text) <= MAX_DETAILS
+    assert read_details(text).keys() == details.keys()
+    assert "more)" in text
+
+
+def test_a_shortened_value_has_the_number_of_characters_that_were_left_out():
+    (before,) = read_details(details_text({"notes": "A" * 9000})).values()
+    assert before == "A" * 4000 + "… (5000 characters more)"
+    (hosts,) = read_details(details_text({"hosts": ["example.org" * 3] * 300})).values()
+    assert len(hosts) == 201
+    assert hosts[-1] == "… (100 values more)"
+
+
+def test_the_deepest_details_are_shortened_most():
+    nested: Any = ["x" * 20]
+    for _ in range(11):
+        nested = {str(n) * 20: nested for n in range(2)}
+    text = details_text({"\u0001" * n * 900: nested for n in range(1, 9)})
+    assert len(text) <= MAX_DETAILS
+    assert '{"' + "0" * 15 + '… (5 characters more)":"…"' in text
+
+
+def test_details_that_cannot_be_decoded_are_their_text():
+    for text in ('{"before": {"notes": "AAA', "[1]", '{"a":' * 5000 + "1" + "}" * 5000, ""):
+        assert read_details(text) == {"unreadable": text}
+
+
+def test_the_fields_of_a_stored_event_are_short():
+    long = AuditEvent(
+        code="c" * 4000,
+        message="m",
+        interface="api",
+        actor_kind="user",
+        actor_name="\U0001f600" * 4000,
+        object_id="o" * 4000,
+        details='{"before":{"notes":"AAA',
+    )
+    stored = bounded(long)
+    assert stored.object_id == "o" * 255 + "… (3745 characters more)"
+    assert max(len(str(getattr(stored, each.name)).encode()) for each in fields(AuditEvent)) < 1200
+    assert read_details(stored.details) == {"unreadable": '{"before":{"notes":"AAA'}
+    assert bounded(event()) == event()
+
+
+def test_a_reduced_event_has_its_code_and_no_foreign_text():
+    found = reduced(replace(event(), object_id="o", details='{"a":1}'), "DataError")
+    assert (found.code, found.actor_id, found.object_id, found.details) == (event().code, event().actor_id, None, "{}")
+    assert found.message.endswith("was refused in its full form: DataError")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -59,3 +60,8 @@ def test_another_form_of_a_target_is_refused(url: str):
 
 def test_no_target_is_allowed():
     assert [checked_target(url) for url in ("", "tcp://x:1")] == ["", "tcp://x:1"]
+
+
+def test_details_that_cannot_be_decoded_are_sent_as_their_text():
+    frame = syslog_frame(replace(stored("done"), details='{"after":{"x"'), "")
+    assert json.loads(frame.decode().partition("\ufeff")[2])["details"] == {"unreadable": '{"after":{"x"'}

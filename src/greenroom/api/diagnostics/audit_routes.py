@@ -15,7 +15,7 @@ from greenroom.api.deps import Db, Logs
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires
-from greenroom.core.audit import ChainedEvent, Result
+from greenroom.core.audit import ChainedEvent, Result, read_details
 from greenroom.core.listing import SortOrder, Word, order_of, words_of
 from greenroom.core.log_codes import LogCode
 from greenroom.core.syslog import event_object
@@ -37,7 +37,11 @@ class AuditEventView(View, row=ChainedEvent, without={"details", "hash"}):
     event_id: int
     result: Result
     details: Annotated[
-        dict[str, Any], Field(description="for a change: the values `before` and `after`, without secrets")
+        dict[str, Any],
+        Field(
+            description="for a change: the values `before` and `after`, without secrets. `unreadable`: the stored text,"
+            " if it cannot be decoded"
+        ),
     ]
     hash: Annotated[str, Field(description="HMAC of this event and of all events before it, hexadecimal")]
     key_name: Annotated[str | None, Field(description="present name of the API key, if an API key is the actor")]
@@ -48,7 +52,7 @@ class AuditEventView(View, row=ChainedEvent, without={"details", "hash"}):
         """Return the view of an event. `names` are the present names of API keys and users by their ids."""
         return cls.of(
             event,
-            details=msgspec.json.decode(event.details),
+            details=read_details(event.details),
             hash=event.hash.hex(),
             key_name=names.get(event.actor_id or "") if event.actor_kind == "key" else None,
             on_behalf_of_name=names.get(event.on_behalf_of or ""),

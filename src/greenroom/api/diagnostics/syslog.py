@@ -13,11 +13,11 @@ from typing import Final
 
 import structlog
 
-from greenroom.core.audit import ChainedEvent
-from greenroom.core.errors import GreenroomError
+from greenroom.core.audit import ChainedEvent, reduced
 from greenroom.core.log_codes import LogCode
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.syslog import SyslogTarget, syslog_frame
+from greenroom.core.text import summary
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.audit import lock_delivery, read_batch, store_delivered
 from greenroom.db.diagnostics.logs import LogWriter
@@ -55,7 +55,7 @@ class SyslogDelivery:
                 try:
                     while await self.deliver_batch():
                         failures = 0
-                except (OSError, TimeoutError, GreenroomError) as error:
+                except Exception as error:  # noqa: BLE001 -- no event and no server may end this process
                     self._disconnect()
                     failures += 1
                     self._report(error)
@@ -87,8 +87,16 @@ class SyslogDelivery:
             tls = ssl.create_default_context(cafile=self._ca_file) if self._target.encrypted else None
             self._connection = await asyncio.open_connection(self._target.host, self._target.port, ssl=tls)
         writer = self._connection[1]
-        writer.writelines(syslog_frame(event, self._hostname) for event in events)
+        writer.writelines(self._frame(event) for event in events)
         await writer.drain()
+
+    def _frame(self, event: ChainedEvent) -> bytes:
+        """Return the message of an event; of an event that cannot be converted, a message with its id and its code."""
+        try:
+            return syslog_frame(event, self._hostname)
+        except Exception as error:
+            log.exception("an event of the audit cannot be sent in its full form", event_id=event.event_id)
+            return syslog_frame(reduced(event, type(error).__name__), self._hostname)
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -96,7 +104,8 @@ class SyslogDelivery:
             self._connection = None
 
     def _report(self, error: Exception) -> None:
-        reason = error.message if isinstance(error, GreenroomError) else str(error) or "no answer in time"
+        is_timeout = isinstance(error, TimeoutError) and not str(error)
+        reason = "no answer in time" if is_timeout else summary(error)
         log.warning("the audit was not delivered", target=self._url, reason=reason)
         if self._failures.must_log(self._url):
             sentence = f"The audit was not delivered to {self._url}: {reason}. Greenroom tries again."

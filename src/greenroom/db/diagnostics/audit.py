@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Final, LiteralString
 
-import msgspec
-import psycopg
+import structlog
 from psycopg.types.json import Jsonb
 
 from greenroom.core.audit import (
@@ -27,19 +26,23 @@ from greenroom.core.audit import (
     append,
     broken_link,
     day_of,
+    details_text,
     head_signature,
+    reduced,
     seal_signature,
     timestamp,
 )
-from greenroom.core.errors import GreenroomError, Unavailable
+from greenroom.core.errors import Unavailable
 from greenroom.core.listing import SortOrder
-from greenroom.db.database import Connection, Database, returned_row, rows_as
-from greenroom.db.diagnostics.audit_operations import BegunOperations, delete_operations
-from greenroom.db.diagnostics.batches import WaitingRows, storable
+from greenroom.db.database import Connection, Database, refuses_values, returned_row, rows_as
+from greenroom.db.diagnostics.audit_operations import BegunOperations, delete_operations, storable_event
+from greenroom.db.diagnostics.batches import WaitingRows, refusal, storable
 from greenroom.db.diagnostics.logs import LogRow
 from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.rows import column_list, columns_of, qualified
 from greenroom.kit.secrets import Secrets
+
+log = structlog.get_logger(__name__)
 
 LOCK: Final = 77
 """Number of the advisory lock that orders the batches."""
@@ -127,7 +130,7 @@ class AuditWriter:
             await store_events(self._db, self._secrets, events, ended)
         except Unavailable:
             raise
-        except (GreenroomError, psycopg.Error) as error:
+        except Exception as error:
             raise Unavailable(f"The audit cannot be written: {error}") from error
         self.operations.forget(*ended)
         return 0
@@ -136,12 +139,34 @@ class AuditWriter:
 async def store_events(
     db: Database, secrets: Secrets, events: Sequence[AuditEvent], operation_ids: Sequence[str] = ()
 ) -> None:
-    """Add events, and delete the records of the operations that end with them, in one transaction."""
-    async with db.pipelined() as connection:
-        if operation_ids:
+    """Add events, and delete the records of the operations that end with them, in one transaction. If PostgreSQL
+    refuses an event, it is added in a reduced form."""
+    try:
+        async with db.pipelined() as connection:
+            if operation_ids:
+                await delete_operations(connection, operation_ids)
+            if events:
+                await append_events(connection, secrets, events)
+    except Exception as error:
+        if not refuses_values(error):
+            raise
+        async with db.transaction() as connection:
             await delete_operations(connection, operation_ids)
-        if events:
-            await append_events(connection, secrets, events)
+            await append_separately(connection, secrets, events)
+
+
+async def append_separately(connection: Connection, secrets: Secrets, events: Sequence[AuditEvent]) -> None:
+    """Add events as `append_events`. If PostgreSQL refuses them, they are added one by one, and a refused one in a
+    reduced form, so that it delays no other event."""
+
+    async def add(connection: Connection, events: Sequence[AuditEvent]) -> None:
+        await append_events(connection, secrets, events)
+
+    if events and await refusal(connection, add, events):
+        for event in events:
+            if error := await refusal(connection, add, [event]):
+                log.error("an event of the audit is stored in a reduced form", code=event.code, reason=str(error))
+                await add(connection, [reduced(event, type(error).__name__)])
 
 
 async def append_events(connection: Connection, secrets: Secrets, events: Sequence[AuditEvent]) -> None:
@@ -159,7 +184,7 @@ async def append_events(connection: Connection, secrets: Secrets, events: Sequen
         after = START if is_new else broken_link(sign, max(max_id, head.last.event_id if head else 0))
         last_time = None
     chained, seals = append(
-        sign, [_storable(event) for event in events], after=after, last_time=last_time, now=row["now"]
+        sign, [storable_event(event) for event in events], after=after, last_time=last_time, now=row["now"]
     )
     rows = [asdict(each) | {"time": timestamp(each.time), "hash": f"\\x{each.hash.hex()}"} for each in chained]
     await connection.execute(_INSERT, {"rows": Jsonb(rows)})
@@ -193,17 +218,8 @@ def event_of_row(row: LogRow, interface: str) -> AuditEvent:
         object_kind=kind,
         object_id=object_id,
         object_name=row.object_name or row.username,
-        details=details_text(row.details),
+        details=details_text(storable(row.details, None)),
     )
-
-
-def _storable(event: AuditEvent) -> AuditEvent:
-    return AuditEvent(**storable(asdict(event)))
-
-
-def details_text(details: Mapping[str, Any]) -> str:
-    """Return the JSON text of the details of an event, with texts that can be stored."""
-    return msgspec.json.encode(storable(dict(details)), enc_hook=str).decode()
 
 
 def _head_of(row: Mapping[str, Any]) -> Head | None:

@@ -8,12 +8,12 @@ confirms its running operations. If it ends, another process replaces their reco
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Final, LiteralString
 
 import msgspec
 
-from greenroom.core.audit import AuditEvent, event_of_ended_process, operation_signature
+from greenroom.core.audit import AuditEvent, bounded, event_of_ended_process, operation_signature
 from greenroom.db.database import Connection, Database
 from greenroom.db.diagnostics.batches import storable
 from greenroom.kit.secrets import Secrets
@@ -36,6 +36,12 @@ _TAKE: Final[LiteralString] = (
 )
 
 
+def storable_event(event: AuditEvent) -> AuditEvent:
+    """Return an event with limited fields, without characters that cannot be stored."""
+    event = bounded(AuditEvent(**storable(asdict(event), None)))
+    return replace(event, message=storable(event.message))
+
+
 class BegunOperations:
     """The operations of this process that have begun and have no event yet."""
 
@@ -49,7 +55,7 @@ class BegunOperations:
     async def begin(self, operation_id: str, event: AuditEvent) -> None:
         """Store that an operation begins. `event` is its event if this process ends without a result. Raises
         Unavailable: the database cannot be reached, so the operation must not begin."""
-        text = msgspec.json.encode(storable(asdict(event))).decode()
+        text = msgspec.json.encode(storable_event(event)).decode()
         signature = operation_signature(self._secrets.audit_signature, operation_id, text)
         await self._db.write(_BEGIN, {"operation_id": operation_id, "event": text, "signature": signature})
         self._ids.add(operation_id)

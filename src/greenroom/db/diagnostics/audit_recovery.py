@@ -7,7 +7,7 @@ import asyncio
 import structlog
 
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.audit import append_events
+from greenroom.db.diagnostics.audit import append_separately
 from greenroom.db.diagnostics.audit_operations import CONFIRM_INTERVAL_S, BegunOperations, take_abandoned
 from greenroom.kit.concurrency import warn_of_item_error
 from greenroom.kit.secrets import Secrets
@@ -19,8 +19,7 @@ async def append_unknown(db: Database, secrets: Secrets) -> None:
     """Add the events of operations whose processes ended before they stored a result. Raises Unavailable: the database
     cannot be reached."""
     async with db.transaction() as connection:
-        if events := await take_abandoned(connection, secrets):
-            await append_events(connection, secrets, events)
+        await append_separately(connection, secrets, await take_abandoned(connection, secrets))
 
 
 async def watch_operations(db: Database, secrets: Secrets, operations: BegunOperations) -> None:

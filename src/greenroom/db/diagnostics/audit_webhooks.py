@@ -6,14 +6,20 @@ loses none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+import structlog
 from psycopg.types.json import Jsonb
 
+from greenroom.core.audit import ChainedEvent, reduced
 from greenroom.core.syslog import event_object
 from greenroom.core.webhooks import WebhookEvent
 from greenroom.db.database import Connection, Database
 from greenroom.db.diagnostics.audit import read_batch, store_delivered
+from greenroom.db.diagnostics.batches import refusal
+
+log = structlog.get_logger(__name__)
 
 MAX_WAITING: Final = 200
 """The maximum number of messages with audit events that wait for one webhook."""
@@ -42,6 +48,23 @@ async def end_delivery(connection: Connection, webhook_id: str) -> None:
     )
 
 
+async def _insert(connection: Connection, webhook_id: str, events: Sequence[ChainedEvent]) -> None:
+    """Queue events as messages; if PostgreSQL refuses them, one by one, and a refused one without its foreign texts."""
+
+    async def insert(connection: Connection, events: Sequence[ChainedEvent]) -> None:
+        await connection.execute(
+            "INSERT INTO webhook_deliveries (webhook_id, event, at, data)"
+            " SELECT %s::uuid, %s, (data ->> 'time')::timestamptz, data FROM jsonb_array_elements(%s) data",
+            (webhook_id, WebhookEvent.AUDIT_EVENT, Jsonb([event_object(event) for event in events])),
+        )
+
+    if await refusal(connection, insert, events):
+        for event in events:
+            if error := await refusal(connection, insert, [event]):
+                log.error("an event is queued in a reduced form", event_id=event.event_id, reason=str(error))
+                await insert(connection, [reduced(event, type(error).__name__)])
+
+
 async def queue_events(db: Database) -> bool:
     """Queue new events for each enabled webhook that receives them; return False if there is no such webhook. Raises
     Unavailable: the database cannot be reached."""
@@ -60,14 +83,6 @@ async def queue_events(db: Database) -> bool:
             events = await read_batch(connection, receiver["last_id"], free) if free > 0 else []
             if not events:
                 continue
-            await connection.execute(
-                "INSERT INTO webhook_deliveries (webhook_id, event, at, data)"
-                " SELECT %s::uuid, %s, (data ->> 'time')::timestamptz, data FROM jsonb_array_elements(%s) data",
-                (
-                    receiver["webhook_id"],
-                    WebhookEvent.AUDIT_EVENT,
-                    Jsonb([event_object(event) for event in events]),
-                ),
-            )
+            await _insert(connection, receiver["webhook_id"], events)
             await store_delivered(connection, _target(receiver["webhook_id"]), events[-1].event_id)
     return bool(receivers)

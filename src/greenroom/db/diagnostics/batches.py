@@ -11,16 +11,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Generic, LiteralString, TypeVar, cast
 
-import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
-from greenroom.core.errors import GreenroomError, Unavailable
-from greenroom.db.database import Database
+from greenroom.core.errors import DatabaseUnavailable, Unavailable
+from greenroom.db.database import Connection, Database, refuses_values
 
 log = structlog.get_logger(__name__)
 
 Row = TypeVar("Row")
+Item = TypeVar("Item")
 JsonRow = Mapping[str, Any]
 
 MAX_TEXT: Final = 8192
@@ -28,14 +28,16 @@ MAX_ROWS: Final = 500
 """The maximum number of rows in a statement, so that it ends within its time limit on a busy machine."""
 
 
-def storable(value: Any) -> Any:
-    """Return `value` with storable texts at any depth: at most `MAX_TEXT` long, no NUL, no half of a surrogate pair."""
+def storable(value: Any, max_text: int | None = MAX_TEXT) -> Any:
+    """Return `value` with storable texts at any depth: no NUL, no half of a surrogate pair, at most `max_text` long
+    (None = any length). Encoded data must not be cut."""
     if isinstance(value, str):
-        return value[:MAX_TEXT].replace("\0", "").encode("utf-8", "replace").decode()
+        return value[:max_text].replace("\0", "").encode("utf-8", "replace").decode()
     if isinstance(value, dict):
-        return {storable(name): storable(inner) for name, inner in cast("dict[object, object]", value).items()}
+        entries = cast("dict[object, object]", value).items()
+        return {storable(name, max_text): storable(inner, max_text) for name, inner in entries}
     if isinstance(value, (list, tuple)):
-        return [storable(inner) for inner in cast("Sequence[object]", value)]
+        return [storable(inner, max_text) for inner in cast("Sequence[object]", value)]
     return value
 
 
@@ -107,27 +109,41 @@ async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[Jso
     """
     try:
         await db.write(statement, {"rows": Jsonb(rows)})
-    except Unavailable:
+    except DatabaseUnavailable:
         raise
-    except (GreenroomError, psycopg.Error, UnicodeError):
+    except Exception:  # noqa: BLE001 -- an error of one row is logged by `_insert_one_by_one`
         return await _insert_one_by_one(db, statement, rows)
     return 0
 
 
 async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Sequence[JsonRow]) -> int:
     """Insert each row with its own statement, all in one transaction: if the connection is lost, no row is written."""
+
+    async def insert(connection: Connection, row: JsonRow) -> None:
+        await connection.execute(statement, {"rows": Jsonb([row])})
+
     left_out = 0
     async with db.transaction() as connection:
         for row in rows:
-            try:
-                async with connection.transaction():
-                    await connection.execute(statement, {"rows": Jsonb([row])})
-            except psycopg.OperationalError:
-                raise  # not an error of the row
-            except (psycopg.Error, UnicodeError) as error:
+            if error := await refusal(connection, insert, row):
                 log.error("a row cannot be stored; it is left out", reason=str(error))
                 left_out += 1
     return left_out
+
+
+async def refusal(
+    connection: Connection, write: Callable[[Connection, Item], Awaitable[None]], item: Item
+) -> Exception | None:
+    """Write an item within a transaction, and return the error if the database refuses its values. The transaction then
+    continues without the writes of the item. Any other error is raised, because the item can be written later."""
+    try:
+        async with connection.transaction():
+            await write(connection, item)
+    except Exception as error:
+        if refuses_values(error):
+            return error
+        raise
+    return None
 
 
 BATCH: Final = 1000

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Unpack
 
+import psycopg
 import structlog
 
 from greenroom.core.errors import LeaseLost, StatementCanceled, Unavailable
@@ -18,7 +19,7 @@ from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.core.log_codes import CODE_OF_STATUS, Level, LogCode
 from greenroom.core.pool.agenda import Agenda
-from greenroom.db.database import UNAVAILABLE_ERRORS, Connection, Database
+from greenroom.db.database import Connection, Database, refuses_values
 from greenroom.db.diagnostics.logs import LogFields, LogWriter
 from greenroom.db.fleet.leadership import Fence
 from greenroom.db.session.transitions import ChangedSession
@@ -104,7 +105,8 @@ class Tasks:
         Raises:
             LeaseLost: the term is over. The round ends.
             Unavailable: the database cannot be reached. The round ends.
-            psycopg.Error: with `within`, one of `UNAVAILABLE_ERRORS`, because the whole transaction has failed.
+            psycopg.Error: with `within`, the connection is lost or the database canceled a statement, so the
+                whole transaction has failed.
         """
         try:
             if within is None:
@@ -114,7 +116,8 @@ class Tasks:
                     yield
         except Exception as error:
             ends_the_round = isinstance(error, (LeaseLost, Unavailable)) and not isinstance(error, StatementCanceled)
-            if ends_the_round or (within is not None and isinstance(error, UNAVAILABLE_ERRORS)):
+            is_lost = isinstance(error, psycopg.Error) and not refuses_values(error)
+            if ends_the_round or (within is not None and is_lost):
                 raise
             self._record_failure(task, item, error)
         else:
