@@ -9,12 +9,14 @@ import uuid
 from collections.abc import Awaitable
 
 import httpx2
+import msgspec
 import pytest
 from tests.support.agents import HttpDoor, ToldAgent, joined, row, seen, session, term_above, user
 from tests.support.managers import Fleet
 from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
+from greenroom.db.fleet.views import list_agents
 from greenroom.db.launch.on_demand import read_agents
 from greenroom.db.session.views import get_session
 from greenroom.wire.fields import SessionUse
@@ -30,6 +32,42 @@ async def test_nonsense_is_answered_422(agent: ToldAgent):
         line = LogLine(at=at, level="INFO", code="odd", message="of a time no calendar has")
         response = await agent.post("/v1/check-in", agent.message(logs=[line]))
         assert (response.status_code, "`$.logs[0].at`" in response.json()["message"]) == (422, True)
+
+
+async def test_a_refused_check_in_is_logged_once_and_is_the_reason_of_the_agent(agent: ToldAgent, db: Database):
+    async def reason() -> str | None:
+        (shown,) = (await list_agents(db)).rows
+        return shown.status_reason if shown.status == "running" else "It does not run yet."
+
+    await agent.check_in(full=True, images=[])
+
+    async def runs() -> bool:
+        return await reason() is None
+
+    assert await eventually(runs)
+    odd = {**msgspec.to_builtins(agent.message()), "homes": [{"user_id": "test", "image_id": "test"}]}
+    credential, agent.credential = agent.credential, "wrong"
+    assert (await agent.post("/v1/check-in", odd)).status_code == 422
+    assert await db.fetch("SELECT 1 FROM agents WHERE check_in_refused <> ''") == []
+    agent.credential = credential
+    for _ in range(2):
+        assert (await agent.post("/v1/check-in", odd)).status_code == 422
+    refused = await reason() or ""
+    assert refused.startswith("The Managers refuse its check-ins: The message is not a CheckIn")
+    assert "homes[0]" in refused
+
+    async def logged() -> bool:
+        return bool(await db.fetch("SELECT 1 FROM logs WHERE code = 'agent-check-in-refused'"))
+
+    assert await eventually(logged)
+    assert len(await db.fetch("SELECT 1 FROM logs WHERE code = 'agent-check-in-refused'")) == 1
+    await agent.check_in(full=True, images=[])
+    assert await reason() is None
+
+
+async def test_an_odd_label_of_a_container_ends_no_check_in(agent: ToldAgent, db: Database):
+    message = {**msgspec.to_builtins(agent.message()), "unknown": ["test"], "usage": {"sessions": {"test": {}}}}
+    assert (await agent.post("/v1/check-in", message)).status_code == 200
 
 
 async def test_a_session_goes_from_requested_to_running_as_it_is_seen(agent: ToldAgent, db: Database):

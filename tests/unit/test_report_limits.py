@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from greenroom.wire.fields import MAX_HOME_BYTES, MAX_TEXT
-from greenroom.wire.messages import JPEG, MAX_DETAILS, MAX_PICTURE_BYTES, CheckIn, CommandReport
+from greenroom.wire.messages import JPEG, MAX_DETAILS, MAX_PICTURE_BYTES, MAX_SESSIONS, CheckIn, CommandReport
 
 ID = "0c7f0f3e-58f5-4a35-9d2c-6f0f5d1f7a01"
 AGENT = {
@@ -35,7 +35,6 @@ def decoded(**fields: Any) -> CheckIn:
     "fields",
     [
         {"agent_id": f"{ID}\n"},
-        {"unknown": ["x"]},
         {"sessions": [{**SESSION, "session_id": ID.upper()}]},
         {"sessions": [{**SESSION, "assignment": {**HANDOVER, "assignment_id": "x"}}]},
         {"sessions": [{**SESSION, "commands": [{"command_id": "x", "state": "done"}]}]},
@@ -44,7 +43,6 @@ def decoded(**fields: Any) -> CheckIn:
         {"homes": [{**HOME, "removal_id": "x"}]},
         {"term_seen": -1},
         {"term_seen": 2**53},
-        {"unknown": [ID] * 2_001},
         {"sessions": [SESSION] * 2_001},
         {"homes": [HOME] * 20_001},
     ],
@@ -52,6 +50,12 @@ def decoded(**fields: Any) -> CheckIn:
 def test_an_invalid_id_or_number_is_refused(fields: dict[str, Any]):
     with pytest.raises(msgspec.ValidationError):
         decoded(**fields)
+
+
+def test_ids_of_containers_that_are_none_or_over_the_limit_are_removed():
+    assert decoded(unknown=["test", ID, f"{ID}\n", ""]).unknown == [ID]
+    assert len(decoded(unknown=[ID] * (MAX_SESSIONS + 1)).unknown) == MAX_SESSIONS
+    assert decoded(usage={"sessions": {"test": {"cpu": 1.0}, ID: {"cpu": 2.0}}}).usage.sessions.keys() == {ID}
 
 
 def test_texts_lose_nul_and_all_but_their_end():

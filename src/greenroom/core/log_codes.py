@@ -115,6 +115,7 @@ class LogCode(StrEnum):
     AGENT_RUNNING = "agent-running", INFO
     AGENT_MISSING = "agent-missing", WARNING
     AGENT_DEAD = "agent-dead", WARNING
+    AGENT_CHECK_IN_REFUSED = "agent-check-in-refused", ERROR
     AGENT_NEW_DATABASE = "agent-new-database", WARNING
     CRASH_LOOPING = "crash-looping", ERROR
     LOOP_FAILED = "loop-failed", ERROR

@@ -77,7 +77,7 @@ PREFIX: Final = "/manager_api"
 
 _encoder = msgspec.json.Encoder()
 _MessageT = TypeVar("_MessageT", bound=Message)
-_AgentMessageT = TypeVar("_AgentMessageT", CheckIn, EdgeRequest, MissingImages, TicketCheck)
+_AgentMessageT = TypeVar("_AgentMessageT", EdgeRequest, MissingImages, TicketCheck)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,18 @@ async def _register(services: AgentServices, request: Request) -> Message:
     return await services.enrollment.register(message, _address(request))
 
 
+async def _check_in(services: AgentServices, request: Request) -> Message:
+    try:
+        message = await _decoded(request, CheckIn)
+        return await services.check_ins.check_in(message, _credential(request, message.agent_id))
+    except Invalid as error:
+        agent_id, _, credential = request.headers.get("Authorization", "").removeprefix("Bearer ").partition(".")
+        request.state.agent_id = agent_id
+        if _agent_id(request) == agent_id:
+            await services.check_ins.record_refusal(agent_id, credential, error.message)
+        raise
+
+
 def _authenticated_route(
     kind: type[_AgentMessageT], method: Callable[[AgentServices], Callable[[_AgentMessageT, str], Awaitable[Message]]]
 ) -> Callable[[AgentServices, Request], Awaitable[Message]]:
@@ -140,7 +152,7 @@ def _authenticated_route(
 
 _AGENT_ROUTES: Final[Mapping[str, Callable[[AgentServices, Request], Awaitable[Message]]]] = {
     "/v1/register": _register,
-    "/v1/check-in": _authenticated_route(CheckIn, lambda services: services.check_ins.check_in),
+    "/v1/check-in": _check_in,
     "/v1/edge-certificate": _authenticated_route(EdgeRequest, lambda services: services.enrollment.edge_certificate),
     "/v1/image-sources": _authenticated_route(MissingImages, lambda services: services.copies.sources),
     "/v1/image-ticket": _authenticated_route(TicketCheck, lambda services: services.copies.check_ticket),

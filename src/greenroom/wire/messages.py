@@ -78,8 +78,12 @@ class Usage(Message, frozen=True, kw_only=True):
     """True if its web filters can add secrets to requests."""
     keeps_log_ins: bool = False
     """True if the Agent stores log-ins for the nodes of its cluster. The Manager then sends all registry passwords."""
-    sessions: Annotated[dict[Uuid, SessionUse], msgspec.Meta(max_length=MAX_METERED)] = {}
-    """The use of running sessions, by id."""
+    sessions: Annotated[dict[str, SessionUse], msgspec.Meta(max_length=MAX_METERED)] = {}
+    """The use of running sessions, by id. Other keys are removed, as in `CheckIn.unknown`."""
+
+    def __post_init__(self) -> None:
+        use = {session_id: use for session_id, use in self.sessions.items() if UUID.fullmatch(session_id)}
+        msgspec.structs.force_setattr(self, "sessions", use)
 
 
 class ImageReport(Message, frozen=True, kw_only=True):
@@ -240,7 +244,8 @@ class CheckIn(Message, frozen=True, kw_only=True):
 
     `have_digest` is the `digest()` of this list; `full` requests the whole list; `seq` grows by one with every message
     of an incarnation; `hold_s` is the maximum time that the Manager may wait for changes before it answers. `unknown`
-    are the session ids of containers of this installation that belong to no desired session."""
+    are the session ids of containers of this installation that belong to no desired session. It has at most
+    `MAX_SESSIONS` ids. Texts that are no ids are removed: the label of one container must not end all check-ins."""
 
     v: int = VERSION
     installation_id: str
@@ -268,11 +273,13 @@ class CheckIn(Message, frozen=True, kw_only=True):
     homes: Annotated[list[HomeReport], msgspec.Meta(max_length=MAX_HOMES)] | None = None
     """All homes of the Agent; None = unchanged since the last report, or the Agent keeps no homes."""
     sessions: Annotated[list[Observed], msgspec.Meta(max_length=MAX_SESSIONS)] = []
-    unknown: Annotated[list[Uuid], msgspec.Meta(max_length=MAX_SESSIONS)] = []
+    unknown: list[str] = []
     logs: list[LogLine] = []
 
     def __post_init__(self) -> None:
         clean_texts(self, "crash_loop")
+        session_ids = [text for text in self.unknown if UUID.fullmatch(text)]
+        msgspec.structs.force_setattr(self, "unknown", session_ids[:MAX_SESSIONS])
 
 
 class Assignment(Message, frozen=True, kw_only=True):

@@ -170,6 +170,16 @@ def test_the_page_is_known_beside_the_services_in_any_order():
         assert (seen.address, seen.services) == ("127.0.0.1:4000", {"audio": "127.0.0.1:4001"})
 
 
+@pytest.mark.parametrize("services", ["page=abc", "page", "=", "page=", "page=-1", "page=²"])
+def test_a_container_with_an_odd_label_has_no_such_service(services: str):
+    labels, ports = (
+        {**LABELS, "greenroom.services": f"{services},audio=4901"},
+        [{"IP": "127.0.0.1", "PublicPort": 4001, "PrivatePort": 4901}],
+    )
+    listed = container_from_list({"Id": "c", "Labels": labels, "State": "running", "Ports": ports})
+    assert listed.services == {"audio": "127.0.0.1:4001"}
+
+
 def test_under_a_web_filter_services_are_at_the_containers_own_address():
     labels = {**LABELS, "greenroom.services": "audio=4901", "greenroom.page-port": "6901"}
     networks = {"Networks": {"web": {"IPAddress": "172.16.0.2"}}}

@@ -41,7 +41,7 @@ from greenroom.runtimes.kubernetes.manifest import (
     secret_of,
     template_entry,
 )
-from greenroom.runtimes.kubernetes.names import POD_UID, ObjectOwner, home_name
+from greenroom.runtimes.kubernetes.names import EXTRA_LABELS, POD_UID, ObjectOwner, home_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, decoded, labels_of, metadata, status
 from greenroom.runtimes.kubernetes.pod_state import (
     END_REPORT_TIMEOUT,
@@ -190,6 +190,13 @@ def test_a_session_runs_once_its_files_are_there():
     seen = container_of(secret, pod, NOW)
     assert (seen.state, seen.address) == (ContainerState.RUNNING, "10.0.0.5:6901")
     assert seen.services == {"audio": "10.0.0.5:4901"}
+
+
+@pytest.mark.parametrize("extra_labels", ["no JSON", "[]", '{"a": 1}'])
+def test_an_annotation_that_another_program_changed_hides_no_session(extra_labels: str):
+    secret = secret_of(SESSION, spec(), WHO)
+    metadata(secret).annotations = {**annotations_of(secret), EXTRA_LABELS: extra_labels}
+    assert container_of(secret, None, NOW).labels == labels_of(secret)
 
 
 def test_what_the_cluster_puts_beside_a_session_says_nothing_about_it():

@@ -158,7 +158,9 @@ class ClosedView(View, row=Closed):
 
 
 class AgentView(
-    View, row=AgentRow, without={"stored_status", "runtime_error", "crash_loop", "silent_s", "has_manager", "disk"}
+    View,
+    row=AgentRow,
+    without={"stored_status", "runtime_error", "crash_loop", "check_in_refused", "silent_s", "has_manager", "disk"},
 ):
     """An Agent. Cores and memory (bytes) are its capacity; sessions reserve the allocated amounts."""
 

@@ -72,6 +72,7 @@ COVERED_CODES: Final = frozenset(
         LogCode.STAGED_SESSION_BROKEN,
         LogCode.SESSION_FAILED,
         LogCode.CRASH_LOOPING,
+        LogCode.AGENT_CHECK_IN_REFUSED,
         LogCode.AGENT_DISK_SHORT,
         LogCode.AGENT_OFFERS_NOTHING,
     }

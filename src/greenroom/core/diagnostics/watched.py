@@ -99,6 +99,7 @@ class WatchedAgent:
     has_manager: bool
     runtime_error: str
     crash_loop: str
+    check_in_refused: str
     edge_url_requested: str | None
     cores: float
     cores_allocated: float
@@ -117,6 +118,7 @@ class WatchedAgent:
             has_manager=self.has_manager,
             runtime_error=self.runtime_error,
             crash_loop=self.crash_loop,
+            check_in_refused=self.check_in_refused,
             edge_requested=self.edge_url_requested,
         )
 

@@ -143,20 +143,22 @@ def effective_status(
     has_manager: bool,
     runtime_error: str,
     crash_loop: str = "",
+    check_in_refused: str = "",
     edge_requested: str | None = None,
 ) -> EffectiveStatus:
     """Return the status of an Agent as administrators see it. `status` is the status in its row, which the Primary
     writes.
 
     `has_manager`: a Manager of its zone runs. `runtime_error` and `crash_loop` are sentences: the reasons why its
-    container runtime does not answer, or why it counts as crash-looping. `edge_requested` is
-    `EdgeRegistration.requested` of the Agent.
+    container runtime does not answer, or why it counts as crash-looping. `check_in_refused` is the reason for which a
+    Manager refused its last check-in. `edge_requested` is `EdgeRegistration.requested` of the Agent.
     """
     if status == "running" and not has_manager and (silent_s or 0.0) > UNATTENDED_S:
         reason = f"No Manager of zone {zone_name} runs, so this Agent cannot report. If it runs, its sessions continue."
         return EffectiveStatus("missing", reason)
-    if status in {"running", "missing"} and crash_loop:
-        return EffectiveStatus(status, crash_loop)
+    refusal = f"The Managers refuse its check-ins: {check_in_refused}" if check_in_refused else ""
+    if status != "pending" and (refusal or crash_loop):
+        return EffectiveStatus(status, refusal or crash_loop)
     if status == "missing":
         since = "" if silent_s is None else f" for {silent_s:.0f} s"
         return EffectiveStatus(status, f"It has not checked in{since}. Check its host, its process and its network.")

@@ -15,6 +15,7 @@ in the desired state, the plan is empty. The rules, each of which is a property 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,6 +23,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from greenroom.core.session.observations import CONTAINER_GONE
 from greenroom.core.session.states import ObservedState, Want
+from greenroom.core.session.streams import UUID
 
 
 class ContainerState(StrEnum):
@@ -240,7 +242,13 @@ def _not_desired(session_id: str, ids_to_destroy: frozenset[str]) -> Action:
     if session_id in ids_to_destroy:
         reason = "the container belongs to no session, and the Manager returned the verdict destroy"
         return Action(kind=ActionKind.REMOVE, session_id=session_id, reason=reason)
-    reason = "a container of this installation is in no desired list; it stays until the Manager returns a verdict"
+    if not re.fullmatch(UUID, session_id):
+        reason = (
+            "the label of the container is not the id of a session, so no Manager can decide about it; remove the"
+            " container"
+        )
+    else:
+        reason = "a container of this installation is in no desired list; it stays until the Manager returns a verdict"
     return Action(kind=ActionKind.REPORT_UNKNOWN, session_id=session_id, reason=reason)
 
 

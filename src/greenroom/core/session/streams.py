@@ -19,11 +19,11 @@ from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.session_spec import PROXY_PATH, SessionSpec
 from greenroom.core.workspace.spec_builder import REQUEST_HOST, host_name
 
-_UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-LEASE_TOKEN: Final = rf"{_UUID}\.[A-Za-z0-9_-]{{43}}"
+UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+LEASE_TOKEN: Final = rf"{UUID}\.[A-Za-z0-9_-]{{43}}"
 """The pattern of the token of a lease: its id and a signature."""
 _ADDRESS: Final = re.compile(
-    rf"(?P<prefix>/[A-Za-z0-9][A-Za-z0-9_-]*/(?P<route>[0-9a-f]{{8}})/(?P<session_id>{_UUID})/)"
+    rf"(?P<prefix>/[A-Za-z0-9][A-Za-z0-9_-]*/(?P<route>[0-9a-f]{{8}})/(?P<session_id>{UUID})/)"
     rf"(?:lease/(?P<lease>{LEASE_TOKEN})/)?(?P<rest>[^?#]*)(?:\?(?P<query>[^#]*))?",
     re.ASCII,
 )

@@ -49,7 +49,8 @@ _ZONES: Final[LiteralString] = (
 )
 _AGENTS: Final[LiteralString] = (
     "SELECT a.agent_id::text, a.hostname, a.zone_id::text, z.zone_name, a.status AS stored_status, a.enabled,"
-    " a.draining, a.registered, a.last_reported, a.runtime_error, a.crash_loop, a.edge_url_requested,"
+    " a.draining, a.registered, a.last_reported, a.runtime_error, a.crash_loop, a.check_in_refused,"
+    " a.edge_url_requested,"
     " extract(epoch FROM clock_timestamp() - a.last_reported)::double precision AS silent_s,"
     f" EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = a.zone_id AND {MANAGER_RUNS}) AS has_manager,"
     " coalesce(c.cores, 0) AS cores, coalesce(c.cores_allocated, 0) AS cores_allocated,"

@@ -175,6 +175,19 @@ async def record_refusal(db: Database, agent_id: str, reason: str, address: str)
         await db.notify(ChangeEvent(Topic.AGENTS))
 
 
+async def record_check_in_refusal(db: Database, agent_id: str, credential_hash: bytes, reason: str) -> bool:
+    """Store the reason why a check-in of an Agent was refused. Return False if it is stored already, or if the
+    credential is not that of the Agent."""
+    rows = await db.write(
+        "UPDATE agents SET check_in_refused = %(reason)s WHERE agent_id = %(agent_id)s"
+        " AND credential_hash = %(credential_hash)s AND check_in_refused <> %(reason)s RETURNING 1",
+        {"reason": reason, "agent_id": agent_id, "credential_hash": credential_hash},
+    )
+    if rows:
+        await db.notify(ChangeEvent(Topic.AGENTS))
+    return bool(rows)
+
+
 _UPDATE_AGENT: Final = (
     "UPDATE agents SET enabled = coalesce(%(enabled)s, enabled), draining = coalesce(%(draining)s, draining),"
     " cores_override = CASE WHEN %(set_cores)s THEN %(cores)s::double precision ELSE cores_override END,"

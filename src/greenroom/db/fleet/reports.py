@@ -45,7 +45,7 @@ async def write_progress(connection: Connection, manager_id: str, messages: Sequ
         " complete = a.complete OR m.complete,"
         " manager_id = %(manager_id)s, manager_term = m.term_seen, usage = m.usage - 'sessions',"
         " lateness = m.lateness, runtime_error = coalesce(m.runtime_error, ''),"
-        " crash_loop = coalesce(m.crash_loop, '')"
+        " crash_loop = coalesce(m.crash_loop, ''), check_in_refused = ''"
         " FROM locked JOIN jsonb_to_recordset(%(messages)s) AS m(agent_id uuid, incarnation bigint, seq bigint,"
         " complete boolean, term_seen bigint, usage jsonb, lateness jsonb, runtime_error text, crash_loop text)"
         " USING (agent_id)"

@@ -58,6 +58,7 @@ class AgentRow:
     last_reported: datetime | None
     runtime_error: str
     crash_loop: str
+    check_in_refused: str
     silent_s: float | None
     has_manager: bool
     edge_url: str
@@ -125,6 +126,7 @@ class AgentRow:
             has_manager=self.has_manager,
             runtime_error=self.runtime_error,
             crash_loop=self.crash_loop,
+            check_in_refused=self.check_in_refused,
             edge_requested=self.edge_url_requested,
         )
 
@@ -136,7 +138,7 @@ _AGENTS: Final = ListDefinition(
         "a.agent_id::text, a.hostname, a.zone_id::text, z.zone_name, a.status AS stored_status, a.enabled,"
         " a.draining, a.manager_id::text, m.instance_id AS manager_instance_id, a.manager_term, a.registered,"
         " a.last_reported,"
-        " a.runtime_error, a.crash_loop,"
+        " a.runtime_error, a.crash_loop, a.check_in_refused,"
         " extract(epoch FROM clock_timestamp() - a.last_reported)::double precision AS silent_s,"
         " EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = a.zone_id AND " + MANAGER_RUNS + ") AS has_manager,"
         " a.edge_url, a.edge_url_requested, a.credential_hash = ''::bytea AS credential_revoked,"

@@ -19,9 +19,13 @@ import msgspec
 import structlog
 
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated, Unavailable
+from greenroom.core.log_codes import LogCode
 from greenroom.core.session import observations
+from greenroom.core.text import one_line
+from greenroom.db.diagnostics.batches import storable
 from greenroom.db.diagnostics.logs import LogRow
 from greenroom.db.fleet import checkin
+from greenroom.db.fleet.agents import record_check_in_refusal
 from greenroom.db.fleet.checkin import CheckInState, RequestedRemoval, ZoneState
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import wait_for
@@ -40,6 +44,9 @@ log = structlog.get_logger(__name__)
 MAX_TERMS_AHEAD: Final = 1_000_000
 """The maximum by which the term of an Agent may exceed the term of the zone, which is lower after a restore of the
 database. A message with a larger difference is forged, and would use up the terms."""
+
+
+MAX_REFUSAL_CHARACTERS: Final = 1000
 
 
 class ManagerDisabledError(GreenroomError):
@@ -167,6 +174,22 @@ class CheckIns:
                 reading = await self._read(message.agent_id, urgent=is_woken)
                 self._admit(message, credential, reading.state)
         return await self._answer(message, reading)
+
+    async def record_refusal(self, agent_id: str, credential: str, reason: str) -> None:
+        """Store and log the reason why a check-in of an Agent was refused: the silence of the Agent would be the only
+        sign of it. An unchanged reason is logged once."""
+        reason = storable(one_line(reason))[:MAX_REFUSAL_CHARACTERS]
+        try:
+            if not await record_check_in_refusal(self._db, agent_id, secret_digest(credential), reason):
+                return
+        except Unavailable as error:
+            log.warning("a refusal cannot be stored", agent_id=agent_id, reason=error.message)
+            return
+        self._logs.write(
+            LogCode.AGENT_CHECK_IN_REFUSED,
+            f"A check-in of Agent {agent_id} was refused: {reason}",
+            details={"agent_id": agent_id},
+        )
 
     async def _write_log(self, message: CheckIn) -> None:
         """Store the log lines of the Agent. While the database is away, the rows have no session ids. A row never has

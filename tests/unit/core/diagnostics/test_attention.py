@@ -62,6 +62,7 @@ AGENT = WatchedAgent(
     has_manager=True,
     runtime_error="",
     crash_loop="",
+    check_in_refused="",
     edge_url_requested=None,
     cores=8.0,
     cores_allocated=2.0,

@@ -84,6 +84,11 @@ def test_what_is_wrong_with_an_agent_is_a_sentence():
     assert gone == EffectiveStatus(
         "missing", "It has not checked in for 40 s. Check its host, its process and its network."
     )
+    refused = "The message is not a CheckIn."
+    for status in ("running", "missing", "dead"):
+        assert effective_status(
+            status, "eu", silent_s=40.2, has_manager=True, runtime_error="", check_in_refused=refused
+        ) == EffectiveStatus(status, f"The Managers refuse its check-ins: {refused}")
     assert effective_status("dead", "eu", silent_s=None, has_manager=False, runtime_error="x") == EffectiveStatus(
         "dead"
     )

@@ -103,7 +103,7 @@ def test_next_step(want: Want, state: ContainerState | None, known: JournalFacts
         (
             one(None, seen(RUNNING)),
             ActionKind.REPORT_UNKNOWN,
-            ("a container of this installation is in no desired list; it stays until the Manager returns a verdict"),
+            "the label of the container is not the id of a session, so no Manager can decide about it",
         ),
         (
             one(None, seen(RUNNING), ids_to_destroy=frozenset({"s1"})),
@@ -116,6 +116,13 @@ def test_what_is_done_has_its_reason(snapshot: RoundSnapshot, kind: ActionKind, 
     (action,) = plan(snapshot)
     assert (action.kind, action.session_id, action.target_id) == (kind, "s1", None)
     assert action.reason.startswith(reason)
+
+
+def test_a_container_without_a_session_stays_until_a_verdict():
+    session_id = "0c7f0f3e-58f5-4a35-9d2c-6f0f5d1f7a01"
+    (action,) = plan(RoundSnapshot(list_is_valid=True, observed={session_id: seen(RUNNING)}))
+    assert (action.kind, action.session_id) == (ActionKind.REPORT_UNKNOWN, session_id)
+    assert action.reason.startswith("a container of this installation is in no desired list; it stays until")
 
 
 @pytest.mark.parametrize("want", [Want.RUNNING, Want.STOPPED, Want.PAUSED])

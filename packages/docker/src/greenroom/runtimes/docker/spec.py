@@ -3,6 +3,7 @@ sends no requests."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -217,7 +218,8 @@ def _addresses(
     published port of the host. Under a web filter no port is published, and the container's address is used.
     """
     parts = [part.partition("=") for part in labels.get(SERVICES, "").split(",") if part]
-    services = {name: int(port) for name, _, port in parts}
+    # Other programs can set labels, too. One container with an invalid label must not end the inventory of the host.
+    services = {name: int(port) for name, _, port in parts if re.fullmatch("[0-9]{1,5}", port)}
     if ports:
         page = next((host_port for port, host_port in ports.items() if port not in services.values()), None)
         service_addresses = {name: f"{LOOPBACK}:{ports[port]}" for name, port in services.items() if port in ports}

@@ -6,11 +6,11 @@ then `running`. It is `exited`, with a sentence as the reason, when its Pod ende
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
 from lightkube.models.core_v1 import ContainerStatus, PodCondition
 from lightkube.resources.core_v1 import Pod, Secret
 
@@ -73,8 +73,17 @@ def container_of(secret: Secret, pod: Pod | None, now: datetime) -> Container:
         services=services,
         exit_code=exit_code,
         ended=ended,
-        labels={**json.loads(annotations.get(EXTRA_LABELS) or "{}"), **labels},
+        labels={**_extra_labels(annotations.get(EXTRA_LABELS) or "{}"), **labels},
     )
+
+
+def _extra_labels(text: str) -> dict[str, str]:
+    """Return the labels in an annotation. There are none if another program has changed the annotation to an invalid
+    value: one Secret must not end the inventory of the cluster."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, str])
+    except msgspec.MsgspecError:
+        return {}
 
 
 def _state(secret: Secret, pod: Pod | None, now: datetime) -> tuple[ContainerState, int | None, str]:
