@@ -17,7 +17,7 @@ from tests.database.api.staging import Stage
 
 from greenroom.api.desk.schemas import ActionsDone
 from greenroom.api.security import AccessDeclaration, access_of
-from greenroom.api.session.authorized import ActsOnSession
+from greenroom.api.session.authorized import VERBS, ActsOnSession
 from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.authorization import TABLE, Act, Kind, SessionCaller, SessionFacts, decide
@@ -348,6 +348,10 @@ async def test_who_looks_at_a_leased_desktop_is_logged_and_shown_to_its_user(sce
     assert (await scene.stage.row(scene.lease["session_id"]))["last_screenshot_at"] is not None
 
 
+def test_each_logged_act_has_its_own_verb():
+    assert set(VERBS) == {act for act, row in TABLE.items() if row.logged != "never"}
+
+
 class RunsCommands:
     """Replaces `app.state.desks`: every command ends with 0."""
 
@@ -376,6 +380,9 @@ async def test_the_row_of_a_command_names_who_ran_it(scene: Scene):
     assert "with the token of its lease" in program[1]
     assert "with the token of its lease" not in user[1]
     assert len({holder[0], modifier[0], both[0]}) == 3
+    entered = [row["message"] for row in await scene.stage.log("session-entered")]
+    assert entered
+    assert all(" runs a command in session " in message for message in entered)
     assert all(name.startswith("API key ") and said.startswith(f"{name} runs id") for name, said in (holder, modifier))
 
 

@@ -33,12 +33,18 @@ from greenroom.kit.repeats import RepeatFilter
 
 LOG_INTERVAL_S: Final = 600.0
 """An act of a caller in the session of another user is logged once in this time, not for each request."""
-_VERBS: Final = {
+VERBS: Final = {
+    Act.SCREENSHOT: "takes screenshots of",
     Act.TREE: "reads the elements on the screen of",
     Act.INPUT: "acts on the desktop of",
+    Act.EXEC: "runs a command in",
     Act.READ_FILES: "reads files of",
     Act.WRITE_FILES: "changes files of",
+    Act.COMMAND: "runs a command in",
+    Act.COMMAND_AS: "runs a command in",
+    Act.COMMAND_OF_WORKSPACE: "opens an address in",
 }
+"""The verb of each logged act. There is no default: a row must never name another act."""
 
 
 class SessionOrLease(Protocol):
@@ -152,10 +158,9 @@ class ActLog:
         if not self._repeats.must_log(caller.name, subject.session_id, act):
             return
         code = LogCode.SESSION_SCREENSHOT if act is Act.SCREENSHOT else LogCode.SESSION_ENTERED
-        verb = _VERBS.get(act, "takes screenshots of")
         self._logs.write(
             code,
-            f"{caller.name} {verb} session {subject.session_id} of {subject.username}",
+            f"{caller.name} {VERBS[act]} session {subject.session_id} of {subject.username}",
             zone_name=subject.zone_name,
             session_id=subject.session_id,
             user_id=caller.user_id,
