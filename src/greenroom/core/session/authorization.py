@@ -120,7 +120,8 @@ class ActConditions:
     watch_setting: str = ""
     """A group setting that must be on for the user of the session if another user performs the act."""
     allowed_while_held: bool = True
-    """False if the program must not perform the act while a person has control. `INPUT`, DevTools and WebDriver are
+    """False if the program must not perform the act while a person has control. Files can be programs that the next
+    shell or log-in of the person starts. `INPUT`, DevTools and WebDriver are
     refused by the page of the session itself, because it also ends acts in progress.
     """
     is_unrecorded: bool = False
@@ -191,6 +192,7 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
         others_need=(_MODIFY,),
         session_needs=("allow_kasm_uploads",),
         target_needs_right_over=True,
+        allowed_while_held=False,
         logged="of others",
     ),
     Act.COMMAND: ActConditions(

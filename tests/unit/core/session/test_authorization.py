@@ -157,8 +157,8 @@ def test_what_is_missing_is_named_to_those_who_know_the_session():
 
 
 @pytest.mark.parametrize("kind", [Kind.PROGRAM, Kind.LEASE_KEY])
-@pytest.mark.parametrize("act", [Act.SCREENSHOT, Act.TREE, Act.EXEC])
-def test_a_program_neither_looks_nor_runs_commands_while_a_person_has_control(act: Act, kind: Kind):
+@pytest.mark.parametrize("act", [Act.SCREENSHOT, Act.TREE, Act.EXEC, Act.WRITE_FILES])
+def test_a_program_neither_looks_nor_runs_commands_nor_writes_files_while_a_person_has_control(act: Act, kind: Kind):
     held = decide(act, SessionCaller(kind=kind), replace(OPEN, held_by="ada"))
     assert (held.refused, held.reason.startswith("ada has control")) == ("held", True)
     assert refusal_of(act, Kind.USER, facts=replace(OPEN, held_by="ada")) == ""
