@@ -19,8 +19,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from greenroom.core.errors import GreenroomError
 from greenroom.core.session.states import ObservedState
 from greenroom.kit.metrics import CONTENT_TYPE, METRICS_PATH, RoleMetrics
+from greenroom.kit.serving import LimitedBody
 from greenroom.wire.viewers import SECRET_HEADER
 
 
@@ -101,6 +103,9 @@ class AgentHealth:
         return ok, body
 
 
+MAX_BODY_BYTES: Final = 4 << 20
+
+
 class RequireSecret:
     """Refuses requests without the stream secret in `SECRET_HEADER`, except requests to `HEALTH_PATH`."""
 
@@ -119,7 +124,26 @@ class RequireSecret:
 
 def gateway_app(health: AgentHealth, routes: Sequence[BaseRoute]) -> Starlette:
     """Return the application for gateways on other hosts."""
-    return Starlette(routes=[Route(HEALTH_PATH, _healthcheck(health)), *routes])
+    return _application([Route(HEALTH_PATH, _healthcheck(health)), *routes])
+
+
+def _application(routes: list[BaseRoute]) -> Starlette:
+    """Return the application with these routes, which refuses bodies before a route reads them."""
+
+    async def refuse(_request: Request, error: Any) -> Response:
+        return JSONResponse({"error_message": error.message}, status_code=error.http_status)
+
+    application = Starlette(routes=routes, exception_handlers={GreenroomError: refuse})
+    application.add_middleware(_LimitedBodies)
+    return application
+
+
+class _LimitedBodies:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, LimitedBody(receive, MAX_BODY_BYTES), send)
 
 
 def _healthcheck(health: AgentHealth) -> Callable[[Request], Awaitable[Response]]:
@@ -137,4 +161,4 @@ def local_app(health: AgentHealth, metrics_text: Callable[[], bytes], routes: Se
         return Response(metrics_text(), media_type=CONTENT_TYPE)
 
     own_routes = [Route(HEALTH_PATH, _healthcheck(health)), Route(METRICS_PATH, metrics)]
-    return Starlette(routes=[*own_routes, *routes])
+    return _application([*own_routes, *routes])

@@ -1,4 +1,5 @@
-"""Checks every request before it reaches a route (served host, size of the body, origin), and adds headers to answers.
+"""Checks every request before it reaches a route (served host, size and levels of the body, origin), and adds headers
+to answers.
 
 This is plain ASGI, so that streams (server-sent events) pass through unbuffered.
 """
@@ -9,7 +10,6 @@ import re
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,6 +17,7 @@ from greenroom.api.csrf import cross_site_reason
 from greenroom.api.problems import error_response, is_published
 from greenroom.core.errors import Forbidden, GreenroomError, MisdirectedHost, TooLarge
 from greenroom.core.fleet.addresses import not_served_text
+from greenroom.kit.serving import LimitedBody
 
 LOGIN_COOKIE: Final = "__Host-greenroom"
 MAX_BODY_BYTES: Final = 1 << 20
@@ -52,7 +53,7 @@ class HardeningMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limited = receive if _is_file_upload(scope["method"], scope["path"]) else _LimitedBody(receive)
+        limited = receive if _is_file_upload(scope["method"], scope["path"]) else LimitedBody(receive, MAX_BODY_BYTES)
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -86,21 +87,6 @@ def _is_file_upload(method: str, path: str) -> bool:
     """Return True if the body is a file for a session. It is forwarded while it arrives; the session limits its
     size."""
     return method == "PUT" and _UPLOAD_PATH.match(path) is not None
-
-
-class _LimitedBody:
-    """Counts the bytes of a request's body, because a chunked body has no announced length."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._received = 0
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        self._received += len(message.get("body", b""))
-        if self._received > MAX_BODY_BYTES:
-            raise HTTPException(413)  # the framework would turn any other exception into 400
-        return message
 
 
 def host_name(host: str) -> str:

@@ -22,8 +22,8 @@ from greenroom.core.errors import (
     Forbidden,
     GreenroomError,
     Invalid,
+    MalformedBody,
     NotFound,
-    TooLarge,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
@@ -125,7 +125,8 @@ def _scim_error(error: GreenroomError, headers: Mapping[str, str]) -> JSONRespon
     """Return the answer of RFC 7644, section 3.12. `scim_type` in the details of an Invalid is its `scimType`."""
     status, scim_type = error.http_status, None
     if isinstance(error, Invalid):
-        status, scim_type = 400, error.details.get("scim_type", "invalidValue")
+        default = "invalidSyntax" if isinstance(error, MalformedBody) else "invalidValue"
+        status, scim_type = 400, error.details.get("scim_type", default)
     elif isinstance(error, Duplicate):
         scim_type = "uniqueness"
     return _scim_answer(status, error.message, headers, scim_type)
@@ -167,7 +168,8 @@ def invalid_request(error: RequestValidationError) -> Invalid:
     errors = [{"loc": path, "msg": text, "type": kind} for path, text, kind in problems]
     if errors and errors[0]["type"] == "json_invalid":
         character = errors[0]["loc"][-1]
-        return Invalid(f"The body of the request is not JSON: it has an error at character {character}.", errors=errors)
+        text = f"The body of the request is not JSON: it has an error at character {character}."
+        return MalformedBody(text, errors=errors)
     sentences = joined_problems((path[1:] or path, text) for path, text, _ in problems)
     return Invalid(f"The request has values that cannot be used: {sentences}.", errors=errors)
 
@@ -194,12 +196,13 @@ async def _answer_disconnected_client(request: Request, _error: Exception) -> Re
 
 async def _answer_error(request: Request, error: Exception) -> JSONResponse:
     path, browser = request.url.path, "sec-fetch-mode" in request.headers
+    if isinstance(error, RequestValidationError | HTTPException | GreenroomError):
+        _forget_frames(error)
+        error = _counted(request, _greenroom_error(error))
     if isinstance(error, GreenroomError):
         request.state.error = error  # for the audit, because the published interface answers a refusal with 200
     if isinstance(error, HTTPException):
         return _routing_response(request, error)
-    if isinstance(error, RequestValidationError):
-        return error_response(path, invalid_request(error))
     if not isinstance(error, GreenroomError):  # the framework raises it again, and uvicorn logs it
         return error_response(path, GreenroomError())
     if error.http_status >= 500 and not isinstance(error, Busy):  # the launch queue logs Busy
@@ -209,16 +212,43 @@ async def _answer_error(request: Request, error: Exception) -> JSONResponse:
     return error_response(path, error, browser=browser)
 
 
+def _forget_frames(error: BaseException | None) -> None:
+    """Remove the tracebacks of an error that is answered, and of its causes. A frame of a traceback refers to the
+    error and to the body of the request, and this cycle would stay in memory: the garbage collector runs rarely."""
+    if error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        _forget_frames(error.__cause__)
+        _forget_frames(error.__context__)
+
+
+def _greenroom_error(error: Exception) -> Exception:
+    """Return the error that the client can use. FastAPI answers 400 if a body could not be received or read; the cause
+    is more precise."""
+    if isinstance(error, RequestValidationError):
+        return invalid_request(error)
+    if isinstance(error, HTTPException) and error.status_code == 400:
+        return error.__cause__ if isinstance(error.__cause__, GreenroomError) else MalformedBody()
+    return error
+
+
+def _counted(request: Request, error: Exception) -> Exception:
+    """Count a body that cannot be read, or that a client without a credential sent with invalid values. Return the
+    error, or the refusal if the address of the client sent too many such bodies."""
+    is_anonymous = isinstance(error, Invalid) and "errors" in error.details and not hasattr(request.state, "caller")
+    if isinstance(error, MalformedBody) or is_anonymous:
+        try:
+            request.app.state.failed_attempts.count_malformed_body(request)
+        except TooManyRequests as refusal:
+            return refusal.with_traceback(None)
+    return error
+
+
 def _routing_response(request: Request, error: HTTPException) -> JSONResponse:
     path = request.url.path
     if error.status_code == 404:
         response = error_response(path, NotFound(f"There is no address {path}."))
         response.status_code = 404
         return response
-    if error.status_code == 413:
-        return error_response(path, TooLarge())
-    if error.status_code == 400:
-        return error_response(path, Invalid("The body of the request is not JSON, although its Content-Type is JSON."))
     if path.startswith(SCIM_PREFIX):
         return _scim_answer(error.status_code, f"{error.detail}: {request.method} {path}.", error.headers)
     document = {

@@ -31,6 +31,7 @@ GreenroomError                       500  internal
 │   ├── ContainerConflict                 container-conflict        runtimes
 │   └── ActionFailed                      action-failed             client
 ├── Invalid                          422  invalid
+│   └── MalformedBody                     invalid
 ├── TooLarge                         413  too-large
 ├── TooManyRequests                  429  too-many-requests
 ├── LeaseLost                        503  lease-lost
@@ -67,7 +68,7 @@ from typing import TypeVar, cast
 
 # Other modules import all errors from this module, including those of greenroom.shared.errors.
 from greenroom.shared.errors import *  # noqa: F403 -- one import for all errors # pyright: ignore[reportWildcardImportFromLibrary]
-from greenroom.shared.errors import GreenroomError, NotFound, Unavailable, replace_surrogates
+from greenroom.shared.errors import GreenroomError, Invalid, NotFound, Unavailable, replace_surrogates
 
 T = TypeVar("T")
 
@@ -86,6 +87,10 @@ class DatabaseUnavailable(Unavailable):
 class StatementCanceled(Unavailable):
     """The database canceled a statement that took too long, waited for others, or lacked disk space or memory; repeat
     the request."""
+
+
+class MalformedBody(Invalid):
+    """The body of the request cannot be read; send JSON in UTF-8 whose lists and objects have at most 64 levels."""
 
 
 class SetupError(GreenroomError, code="setup", http_status=500):

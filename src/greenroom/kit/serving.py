@@ -21,7 +21,8 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from greenroom.core.errors import SetupError
+from greenroom.core.errors import MalformedBody, SetupError, TooLarge
+from greenroom.core.text import is_nested_too_deeply
 from greenroom.kit.concurrency import Loop, LoopEndedError, keep_running
 
 log = structlog.get_logger(__name__)
@@ -44,7 +45,7 @@ PORT_POLL_S: Final = 0.05
 DATE_RESOLUTION_S: Final = 1.0
 """The interval at which the header Date of the responses is updated."""
 
-__all__ = ["Loop", "LoopEndedError", "collect_rarely", "serve", "serve_until_cancelled"]
+__all__ = ["LimitedBody", "Loop", "LoopEndedError", "collect_rarely", "serve", "serve_until_cancelled"]
 
 
 class _Server(uvicorn.Server):
@@ -165,6 +166,34 @@ class _ErrorsAfterResponse:
             if not is_complete:
                 raise
             log.exception("request failed", path=scope["path"])
+
+
+class LimitedBody:
+    """Receives the body of a request, and refuses it before any code reads it as JSON. A chunked body has no announced
+    length, and a parser needs many times the size of a deeply nested body.
+
+    Raises:
+        TooLarge: the body has more than `max_bytes`.
+        MalformedBody: the body is JSON with too many levels.
+    """
+
+    def __init__(self, receive: Receive, max_bytes: int) -> None:
+        self._receive = receive
+        self._max_bytes = max_bytes
+        self._body = bytearray()
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] != "http.request":
+            return message
+        self._body += message.get("body", b"")
+        if len(self._body) > self._max_bytes:
+            raise TooLarge
+        if not message.get("more_body"):
+            body, self._body = bytes(self._body), bytearray()
+            if is_nested_too_deeply(body):
+                raise MalformedBody
+        return message
 
 
 async def _listen(host: str, port: int) -> socket.socket:

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from greenroom.core.errors import GreenroomError, Invalid, Unauthenticated
 from greenroom.db.diagnostics.views import RequestLog
 from greenroom.kit.metrics import CONTENT_TYPE, METRICS_PATH
+from greenroom.kit.serving import LimitedBody
 from greenroom.manager.checkin.enrollment import Enrollment, ImageCopies
 from greenroom.manager.checkin.polling import CheckIns, ManagerDisabledError
 from greenroom.manager.status import ManagerMetrics, ManagerStatus
@@ -105,7 +106,7 @@ def create_app(process: ManagerProcess) -> ASGIApp:
     """Return the ASGI application."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        request = Request(scope, LimitedBody(receive, MAX_BODY_BYTES))
         path, method = scope["path"], request.method
         if path in _AGENT_ROUTES and method == "POST":
             response = await _answer_and_record(process, request, _AGENT_ROUTES[path])
@@ -232,14 +233,9 @@ def _refusal(error: GreenroomError) -> Response:
 
 
 async def _decoded(request: Request, kind: type[_MessageT]) -> _MessageT:
-    """Return the message in the body of the request. Raises Invalid: the body is too large, or is no such message."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise Invalid(f"The message is larger than {MAX_BODY_BYTES} bytes.")
+    """Return the message in the body of the request. Raises Invalid: the body is no such message."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(await request.body(), type=kind)
     except msgspec.MsgspecError as error:
         raise Invalid(f"The message is not a {kind.__name__}: {error}") from error
 

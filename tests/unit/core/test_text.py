@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Callable
 from typing import Annotated
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.text import (
+    MAX_JSON_LEVELS,
     counted,
+    is_nested_too_deeply,
     normal_line,
     normal_name,
     normal_password,
@@ -171,3 +174,47 @@ def test_a_rough_duration_has_one_unit(seconds: float, text: str):
 
 def test_a_number_has_its_noun():
     assert (counted(1, "Agent"), counted(0, "Agent")) == ("1 Agent", "0 Agents")
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.integers() | st.text(st.sampled_from('a[]{}"\\\n\u225b\u227b∢')),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.sampled_from('[{"\\'), max_size=2), inner),
+)
+
+
+def levels_of(value: object) -> int:
+    """The levels of lists and objects, counted after parsing."""
+    inner = value if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else None
+    return 0 if inner is None else 1 + max(map(levels_of, inner), default=0)
+
+
+def counts_the_levels_outside_of_texts(is_nested: Callable[[bytes], bool], case: tuple[object, int, str]) -> None:
+    value, around, encoding = case
+    permitted = MAX_JSON_LEVELS - levels_of(value)
+    body = "[" * (permitted + around) + json.dumps(value, ensure_ascii=False) + "]" * (permitted + around)
+    assert is_nested(body.encode(encoding)) == (around > 0)
+
+
+CASES = st.tuples(JSON_VALUES, st.sampled_from((-1, 0, 1, 500)), st.sampled_from(("utf-8", "utf-8-sig", "utf-16")))
+
+
+def test_the_levels_of_json_are_counted_without_parsing():
+    holds(counts_the_levels_outside_of_texts, is_nested_too_deeply, CASES)
+
+
+@pytest.mark.mutant
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        lambda body: body.count(b"[") + body.count(b"{") > MAX_JSON_LEVELS,
+        lambda body: is_nested_too_deeply(body.replace(b"\\", b"")),
+        lambda body: is_nested_too_deeply(body if json.detect_encoding(body) == "utf-8" else b""),
+    ],
+)
+def test_a_wrong_count_of_levels_is_caught(mutant: Callable[[bytes], bool]):
+    catches(counts_the_levels_outside_of_texts, mutant, CASES)
+
+
+@pytest.mark.parametrize("body", [b"", b"a=" + b"[" * 999, b"<" + b"[" * 999, b"\x89PNG" + b"[" * 999, b"]" * 999])
+def test_a_body_that_does_not_begin_as_json_is_not_counted(body: bytes):
+    assert not is_nested_too_deeply(body)

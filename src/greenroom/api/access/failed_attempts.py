@@ -1,5 +1,5 @@
-"""Limits on failed log-ins, and on wrong log-in links, share links, keys and tokens. Failed attempts are counted by
-address; after too many, requests are refused.
+"""Limits on failed log-ins, on wrong log-in links, share links, keys and tokens, and on bodies that cannot be read.
+Failed attempts are counted by address; after too many, requests are refused.
 
 The rules are in `core.rate_limits`. Each kind of credential is counted separately. Before the check of a password, a
 link or the answer of a sign-on provider, the caller calls `admit`, and after a failed check `count_failure`. A key or
@@ -32,10 +32,10 @@ from greenroom.core.rate_limits import AddressFailures, source_of
 from greenroom.db.access.users import User
 from greenroom.kit.secrets import Secrets, new_secret
 
-CredentialKind = Literal["password", "link", "sign-on", "key"]
+AttemptKind = Literal["password", "link", "sign-on", "key", "body"]
 KEY_LIMIT_FACTOR: Final = 10
-"""The limit for keys and tokens is the limit for passwords times this factor. Keys cannot be guessed, but a program may
-repeat an expired key often."""
+"""The limit for keys, tokens and malformed bodies is the limit for passwords times this factor. Keys cannot be guessed,
+but a program may repeat an expired key often."""
 
 
 class FailedAttempts:
@@ -47,7 +47,7 @@ class FailedAttempts:
         self._metrics = metrics
         self._failures = AddressFailures()
 
-    def admit(self, request: Request, kind: CredentialKind, claimed_name: str) -> None:
+    def admit(self, request: Request, kind: AttemptKind, claimed_name: str) -> None:
         """Refuse an attempt after too many failed attempts of the request's address; `claimed_name` is for the log.
         Raises TooManyRequests: the error contains the time to wait."""
         source = source_of(client_address(request))
@@ -55,11 +55,11 @@ class FailedAttempts:
         if wait_s > 0:
             self.refuse(request, "address", claimed_name, wait_s)
 
-    def count_failure(self, request: Request, kind: CredentialKind) -> None:
+    def count_failure(self, request: Request, kind: AttemptKind) -> None:
         """Count a failed attempt of the request's address."""
         self._failures.record_failure(kind, source_of(client_address(request)), time.monotonic(), **self._limits(kind))
 
-    def withdraw_failure(self, request: Request, kind: CredentialKind) -> None:
+    def withdraw_failure(self, request: Request, kind: AttemptKind) -> None:
         """Subtract a failed attempt that was counted before the attempt succeeded."""
         self._failures.withdraw_failure(kind, source_of(client_address(request)), **self._limits(kind))
 
@@ -68,6 +68,11 @@ class FailedAttempts:
         self.admit(request, "key", claimed_name)
         self.count_failure(request, "key")
 
+    def count_malformed_body(self, request: Request) -> None:
+        """Count a body that cannot be read. Raises TooManyRequests: the address sent too many such bodies."""
+        self.admit(request, "body", "a body that cannot be read")
+        self.count_failure(request, "body")
+
     def refuse(self, request: Request, by: Literal["account", "address"], claimed_name: str, wait_s: float) -> NoReturn:
         """Refuse the request; `by` is the limit that was reached. Raises TooManyRequests: always."""
         seconds = math.ceil(wait_s)
@@ -75,9 +80,9 @@ class FailedAttempts:
         self._refusals.log_throttled_client(request, claimed_name)
         raise TooManyRequests(f"Too many failed attempts; try again in {seconds} s.", retry_after_s=seconds)
 
-    def _limits(self, kind: CredentialKind) -> dict[str, int]:
+    def _limits(self, kind: AttemptKind) -> dict[str, int]:
         settings = self._snapshot.installation
-        factor = KEY_LIMIT_FACTOR if kind == "key" else 1
+        factor = KEY_LIMIT_FACTOR if kind in {"key", "body"} else 1
         return {"max_failures": factor * settings.max_login_attempts_per_address, "window_s": settings.login_window_s}
 
 

@@ -21,7 +21,7 @@ from greenroom.api.security import public_route
 from greenroom.api.session import share_service
 from greenroom.api.session.service import access_by_lease, is_connect_token_of, login_of_token
 from greenroom.core.access.permissions import USER, implied_codes
-from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
+from greenroom.core.errors import Forbidden, Invalid, MalformedBody, Unauthenticated
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import reason_against_viewer
 from greenroom.core.session.streams import VIEWER_TTL_S, WORKSPACE_LOST, Access, StreamFacts, refusal_by_api
@@ -249,7 +249,7 @@ async def _decode_body(request: Request, message_type: type[MessageType]) -> Mes
     try:
         return msgspec.json.decode(await request.body(), type=message_type)
     except msgspec.DecodeError as error:
-        raise Invalid(f"The message cannot be read: {error}.") from error
+        raise MalformedBody(f"The message cannot be read: {error}.") from error
 
 
 def _uuid(text: str) -> str:

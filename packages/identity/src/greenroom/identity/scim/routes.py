@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse, Response
 from scim2_models import Context, ListResponse, PatchOp, Resource, ResponseParameters
 
 from greenroom.api.problems import SCIM_PREFIX
-from greenroom.core.errors import Invalid, NotFound
+from greenroom.core.errors import MalformedBody, NotFound
 from greenroom.identity.scim import group_changes, user_changes
 from greenroom.identity.scim.access import REQUIRES_SCIM_TOKEN, ScimCall, ScimCallDep
 from greenroom.identity.scim.resources import (
@@ -71,9 +71,9 @@ async def _body(request: Request) -> dict[str, Any]:
     try:
         value = json.loads(await request.body())
     except (ValueError, RecursionError) as error:
-        raise Invalid("The body of the request is not JSON.", scim_type="invalidSyntax") from error
+        raise MalformedBody("The body of the request is not JSON.") from error
     if not isinstance(value, dict):
-        raise Invalid("The body of the request must be a JSON object.", scim_type="invalidSyntax")
+        raise MalformedBody("The body of the request must be a JSON object.")
     return cast("dict[str, Any]", value)
 
 

@@ -19,7 +19,7 @@ from greenroom.api.bodies import Json
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.diagnostics.audit_events import begin_operation
 from greenroom.api.security import AccessDeclaration, basic_credentials, key_caller
-from greenroom.core.errors import Invalid, Unauthenticated
+from greenroom.core.errors import Invalid, MalformedBody, Unauthenticated
 from greenroom.db.access.users import User, UserAttributes
 from greenroom.db.fleet.zones import Zone
 from greenroom.db.workspace.images import WorkspaceRow
@@ -212,9 +212,9 @@ def _parse_object(raw: bytes) -> Json:
         value = json.loads(raw)
         json.dumps(value, ensure_ascii=False).encode()  # fails for half of a surrogate pair, which cannot be stored
     except (ValueError, RecursionError) as error:
-        raise Invalid("The body of the request is not JSON.") from error
+        raise MalformedBody("The body of the request is not JSON.") from error
     if not isinstance(value, dict):
-        raise Invalid("The body of the request must be a JSON object.")
+        raise MalformedBody("The body of the request must be a JSON object.")
     return cast("Json", value)
 
 

@@ -178,7 +178,7 @@ class AdapterKey(AccessDeclaration):
     def __init__(self, header: str) -> None:
         self._header = header
 
-    async def __call__(self, request: Request, leasing: LeasePartsDep) -> None:
+    async def __call__(self, request: Request) -> None:
         """Authenticate the caller.
 
         Raises:
@@ -196,14 +196,13 @@ class AdapterKey(AccessDeclaration):
             raise Unauthenticated(
                 "The API key of the SDK must have the form KEY:SECRET, with an API key of Greenroom and its secret."
             )
-        request.state.caller = caller = await key_caller(request, key_id, secret)
-        basic = base64.b64encode(f"{key_id}:{secret}".encode()).decode()
-        request.state.sdk_call = SdkCall(request, caller, f"Basic {basic}", leasing)
+        request.state.caller = await key_caller(request, key_id, secret)
+        request.state.sdk_authorization = f"Basic {base64.b64encode(f'{key_id}:{secret}'.encode()).decode()}"
 
 
-def _sdk_call(request: Request) -> SdkCall:
-    call: SdkCall = request.state.sdk_call
-    return call
+async def _sdk_call(request: Request, leasing: LeasePartsDep) -> SdkCall:
+    """Return the call. The state of the request must not refer to it: the cycle would keep the body in memory."""
+    return SdkCall(request, request.state.caller, request.state.sdk_authorization, leasing)
 
 
 Call = Annotated[SdkCall, Depends(_sdk_call)]
