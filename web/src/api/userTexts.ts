@@ -96,7 +96,7 @@ export const SERVER_TEXTS = [
   msg({ id: "server:The operation was interrupted; check its effect before you repeat it.", message: "The operation was interrupted; check its effect before you repeat it." }),
   msg({ id: "server:The password may have at most {0} characters.", message: "The password may have at most {0} characters." }),
   msg({ id: "server:The password must have at least {0} characters.", message: "The password must have at least {0} characters." }),
-  msg({ id: "server:The password must not be or contain the username.", message: "The password must not be or contain the username." }),
+  msg({ id: "server:The password must not contain the username, or a part of it with 4 or more letters.", message: "The password must not contain the username, or a part of it with 4 or more letters." }),
   msg({ id: "server:The profile is in use by another session; open or end that session, or launch without the profile.", message: "The profile is in use by another session; open or end that session, or launch without the profile." }),
   msg({ id: "server:The provider did not confirm your log-in. Try again, or ask an administrator.", message: "The provider did not confirm your log-in. Try again, or ask an administrator." }),
   msg({ id: "server:The provider does not answer as it should. Try again later, or log in with a local account.", message: "The provider does not answer as it should. Try again later, or log in with a local account." }),

@@ -64,6 +64,9 @@ def normal_language(text: str) -> str:
 
 
 MAX_PASSWORD: Final = 256
+MAX_LOGIN_PASSWORD_BYTES: Final = 4096
+"""Maximum length of a password at a log-in, in UTF-8. Directories may have longer passwords than `MAX_PASSWORD`, but
+`ldapsearch` reads no longer ones."""
 MIN_NAME_CHARACTERS: Final = 4
 """Parts of the user name with at least this length must not occur in the password."""
 
@@ -107,7 +110,7 @@ def password_problem(password: str, username: str, *, min_length: int) -> str | 
         return f"The password may have at most {MAX_PASSWORD} characters."
     lowered = password.casefold()
     if lowered == username.casefold() or any(part in lowered for part in _name_parts(username)):
-        return "The password must not be or contain the username."
+        return "The password must not contain the username, or a part of it with 4 or more letters."
     if _is_easy_to_guess(lowered):
         return "This password is easy to guess; choose another, such as several unrelated words."
     return None
