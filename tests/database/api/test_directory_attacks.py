@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from tests.database.api.client import Client
+from tests.database.api.client import ADMIN, Client
 from tests.database.api.directing import DIRECTORIES, add, log_in
 from tests.database.api.signing_on import cause_of_refusal, rows_of_users
 from tests.support.directories import BIND_DN, BIND_PASSWORD, GROUPS, PASSWORD, PEOPLE, SUFFIX, Slapd, bad_server, slapd
@@ -83,6 +83,17 @@ async def test_an_empty_password_is_refused(
 ):
     await add(admin, server, create_users=True)
     assert (await _refused(anonymous, db, "ada", password))[0] == 401
+
+
+async def test_a_long_password_does_not_tell_who_is_in_a_directory(
+    server: Slapd, admin: Client, anonymous: Client, app: FastAPI, db: Database
+):
+    await add(admin, server, create_users=True)
+    for password in ("x" * 4096, "x" * 4097, "ä" * 2049, "x" * 500_000):
+        answers = [await log_in(anonymous, name, password) for name in ("ada", "nobody", ADMIN)]
+        assert {(answer.status_code, answer.text) for answer in answers} == {(401, answers[0].text)}
+    await app.state.logs.flush()
+    assert await db.fetch("SELECT message FROM logs WHERE code = 'sign-on-refused'") == []
 
 
 async def test_two_matching_entries_are_refused(

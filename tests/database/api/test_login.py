@@ -55,6 +55,20 @@ async def test_wrong_name_and_wrong_password_look_the_same(anonymous: Client):
     assert first.json()["detail"] == second.json()["detail"]
 
 
+@pytest.mark.parametrize("username", [f"{ADMIN} ", f" {ADMIN}", f"{ADMIN}\u00a0", f"\t{ADMIN.upper()}\n"])
+async def test_spaces_at_the_ends_of_a_name_are_ignored(connect: MakeClient, admin: Client, username: str):
+    client = await connect()
+    for _ in range(5):
+        wrong = await client.post("/api/v1/login", json={"username": username, "password": "wrong"})
+        assert wrong.status_code == 401
+    throttled = await client.post("/api/v1/login", json={"username": ADMIN, "password": "wrong"})
+    assert throttled.status_code == 429, "both forms of the name are counted together"
+    elsewhere = await connect(address="192.0.2.7")
+    assert (await elsewhere.post("/api/v1/login", json={"username": username, "password": PASSWORD})).status_code == 200
+    found = await admin.post("/api/public/get_user", json={"target_user": {"username": username}})
+    assert found.json()["user"]["username"] == ADMIN
+
+
 async def test_an_unknown_name_costs_a_password_check_too(anonymous: Client, monkeypatch: pytest.MonkeyPatch):
     verified: list[str | None] = []
     verify = Passwords.verify

@@ -19,7 +19,7 @@ from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.api.installation import SettingsSnapshot
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, client_address, public_route, requires
-from greenroom.core.access.accounts import password_problem
+from greenroom.core.access.accounts import MAX_LOGIN_PASSWORD_BYTES, password_problem
 from greenroom.core.access.group_settings import SETTINGS, resolve
 from greenroom.core.access.permissions import implied_codes
 from greenroom.core.access.roles import code_of, place_of
@@ -261,7 +261,10 @@ async def login(body: LoginBody, login: LoginDep) -> Me | SecondFactorNeeded:
     if "\0" in body.username:
         raise Unauthenticated(WRONG_CREDENTIALS)
     user = await users.find_user(login.db, body.username)
-    attempt = await login.begin_attempt(body.username, body.password.get_secret_value(), user)
+    password = body.password.get_secret_value()
+    if len(password.encode()) > MAX_LOGIN_PASSWORD_BYTES:
+        password = ""  # wrong for every name, also for names in directories, so the answer does not tell them apart
+    attempt = await login.begin_attempt(body.username, password, user)
     user = await login.authenticate(attempt, user)
     if user is None:
         raise Unauthenticated(WRONG_CREDENTIALS)

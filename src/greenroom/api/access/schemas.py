@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from greenroom.api.access.list_schemas import Density, FavoriteImages, Lists, Times
 from greenroom.api.bodies import Body, JsonObject, Line, Name, Secret, Text, View
@@ -73,7 +73,7 @@ Priority = Annotated[int, Field(ge=1, le=1_000_000, description="the lowest numb
 class LoginBody(Body):
     """The name and password of a user."""
 
-    username: Annotated[str, Field(max_length=255)]
+    username: Annotated[str, StringConstraints(max_length=255, strip_whitespace=True)]
     password: Secret
 
 

@@ -152,8 +152,9 @@ async def find_user_by_id(db: Database, user_id: str) -> User | None:
 
 
 async def find_user(db: Database, username: str) -> User | None:
-    """Return the user with this name, ignoring case and the Unicode form of letters; None if there is none."""
-    return await USERS.find(db, "username_key(u.username) = username_key(%s)", (username,))
+    """Return the user with this name, ignoring case, the Unicode form of letters, and spaces at the ends, which
+    keyboards of phones add; None if there is none."""
+    return await USERS.find(db, "username_key(u.username) = username_key(%s)", (username.strip(),))
 
 
 async def insert_user(connection: Connection, fields: UserFields) -> str:

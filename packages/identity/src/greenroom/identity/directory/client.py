@@ -175,6 +175,8 @@ class DirectoryClient:
         """
         if not password or not dn or "\0" in dn:
             return "The password is empty."
+        if len(password.encode()) > PIPE_BUF:
+            return f"The password has more than {PIPE_BUF} bytes."
         result = await self._run(ROOT, _Account(dn, password))
         if result.code == _SUCCESS:
             return None
