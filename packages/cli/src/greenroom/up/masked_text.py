@@ -20,7 +20,8 @@ MIN_KNOWN: Final = 6
 """The minimum length of a known value in characters. Shorter values would be replaced inside other words."""
 
 _WORD: Final = (
-    r"(?:pass(?:word|wd|phrase|code)?(?![a-z])|passwords|pwd|secret|token|credential|authorization|cookie|signature"
+    r"(?:pass(?:word|wd|phrase|code)?(?![a-z])|passwords|passwort|pwd|secret|token|credential|authorization|cookie"
+    r"|signature|recovery[ _-]?code"
     r"|api_?-?key|private_?-?key|access_?-?key|key(?![a-z])|jwt)"
 )
 """A word that marks a name as the name of a secret, also as a part of the name."""
@@ -66,12 +67,14 @@ _RULES: Final = tuple(
         ),
         # In a sentence, the word after `password` is a password if it contains a digit: "Wrong password for ann" stays.
         (
-            r"(\b(?:password|passwd|passphrase|pwd)[ \t]{1,4})(?=\S{4})(?=[^\s\d]*+\d)\S++",
+            r"(\b(?:password|passwd|passphrase|pwd|token|secret|api_key_secret)[ \t]{1,4})(?=\S{4})(?=[^\s\d]*+\d)\S++",
             re.IGNORECASE,
             rf"\1{MASK}",
         ),
         (rf"""((?<![\w-])(?:{"|".join(_USER_OPTIONS)})["']?[ ,=]{{1,4}}["']?){_ACCOUNT}""", 0, rf"\1{MASK}"),
         (r"(\b(?:mysql|mariadb)(?:(?!mysql|mariadb)[^\n]){0,200}? -p)[^\s\"',]++", 0, rf"\1{MASK}"),
+        (r"(\bdocker login(?:(?!docker login)[^\n]){0,200}? -p[ =]?)[^\s\"',]++", 0, rf"\1{MASK}"),
+        (r"""([?&][\w.-]{1,60}=)[^\s&"'<>]++""", 0, rf"\1{MASK}"),
     )
 )
 """(pattern, replacement) in the order of their use: headers before the names in them. Each pattern takes linear time:
@@ -100,7 +103,11 @@ class TextMask:
     def __init__(self, known: Iterable[str] = ()) -> None:
         values = {value for value in map(str.strip, known) if len(value) >= MIN_KNOWN}
         forms = {form for value in values for form in (value, quote(value, safe=""), json.dumps(value)[1:-1])}
-        self._known = sorted(forms, key=len, reverse=True)
+        self._known: dict[str, list[str]] = {}
+        """The first `MIN_KNOWN` characters → the known values that begin with them, the longest first: an installation
+        can have a hundred thousand known values."""
+        for form in sorted(forms, key=len, reverse=True):
+            self._known.setdefault(form[:MIN_KNOWN], []).append(form)
 
     def mask_text(self, text: str) -> str:
         """Return the text with its secrets masked."""
@@ -113,9 +120,15 @@ class TextMask:
 
     def mask_known_values(self, text: str) -> str:
         """Return the text with only the known values masked."""
-        for value in self._known:
-            text = text.replace(value, MASK)
-        return text
+        parts, begin, position = list[str](), 0, 0
+        while position <= len(text) - MIN_KNOWN:
+            candidates = self._known.get(text[position : position + MIN_KNOWN], ())
+            if (value := next((one for one in candidates if text.startswith(one, position)), None)) is None:
+                position += 1
+                continue
+            parts += [text[begin:position], MASK]
+            begin = position = position + len(value)
+        return "".join([*parts, text[begin:]])
 
     def mask_lines(self, text: str) -> str:
         """Return a log with its secrets masked. A line that is a JSON object keeps its names."""

@@ -38,7 +38,13 @@ from greenroom.up.host_programs import command_output
 from greenroom.up.layout import Layout, running_pid
 from greenroom.up.masked_text import TextMask, is_secret_name
 from greenroom.up.site import site_of
-from greenroom.up.support_facts import encrypted_values, recent_log_rows, support_facts
+from greenroom.up.support_facts import (
+    allowed_lines,
+    encrypted_values,
+    private_texts,
+    recent_log_rows,
+    support_facts,
+)
 
 PROGRAM_TIMEOUT_S: Final = 30.0
 """The time limit of each program in `PROGRAMS`."""
@@ -86,8 +92,9 @@ HOST_FILES: Final[Mapping[str, Path]] = {
 
 README: Final = """Support archive of Greenroom {version}, created on {time} on request. Nothing was sent.
 
-Secrets are replaced by "(secret)": passwords, keys, tokens, values of variables, and texts that look random. The
-archive has names of hosts, zones and workspaces, and the names of users in logs. Read it before you give it to others.
+Secrets are replaced by "(secret)": passwords, keys, tokens, values of variables, texts that look random, and the names,
+telephone numbers and notes of users. The archive has names of hosts, zones, groups and workspaces, and other texts in
+the sentences of logs. Read it before you give it to others.
 
 missing.json names the parts that could not be read, with the reasons.
 """
@@ -164,7 +171,7 @@ def sources(layout: Layout, environment: Mapping[str, str]) -> Iterator[tuple[st
         check = (sys.executable, "-m", "greenroom", *arguments, "--data", str(layout.data))
         yield name, lambda check=check: command_output(*check, within_s=CHECK_TIMEOUT_S)
     for file in sorted(layout.logs.glob("*.log*")) if os.access(layout.logs, os.R_OK | os.X_OK) else ():
-        yield f"logs/{file.name}", lambda file=file: read_end(file)
+        yield f"logs/{file.name}", lambda file=file: allowed_lines(read_end(file))
 
 
 def parse_if_json(name: str, text: str) -> object:
@@ -258,11 +265,11 @@ def _read_or_empty(file: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """The parts of the archive from the database, and the values of the secrets in the database."""
+    """The parts of the archive from the database, and the texts in the database that no file of it may contain."""
 
     facts: dict[str, Any]
     log_rows: list[dict[str, Any]]
-    secrets: tuple[str, ...]
+    hidden: tuple[str, ...]
 
 
 def read_database(layout: Layout, environment: Mapping[str, str]) -> DatabaseFacts:
@@ -280,8 +287,9 @@ async def _read_database(dsn: str, key_file: Path) -> DatabaseFacts:
     await db.open()
     try:
         key = Secrets.from_file(key_file)
-        secrets = tuple(key.decrypt(value) for value in await encrypted_values(db))
-        return DatabaseFacts(await support_facts(db), await recent_log_rows(db), secrets)
+        secrets = [key.decrypt(value) for value in await encrypted_values(db)]
+        hidden = (*secrets, *await private_texts(db))
+        return DatabaseFacts(await support_facts(db), await recent_log_rows(db), hidden)
     finally:
         await db.close()
 
@@ -295,7 +303,7 @@ def create_archive(layout: Layout, file: Path, environment: Mapping[str, str], n
         database = read_database(layout, environment)
     except Exception as error:  # noqa: BLE001 -- as in `SupportArchive.add`
         reason = summary(error)
-    with new_archive(file, TextMask(known_values | set(database.secrets))) as archive:
+    with new_archive(file, TextMask(known_values | set(database.hidden))) as archive:
         archive.write("README.txt", README.format(version=version(), time=f"{now:%Y-%m-%d %H:%M:%S} UTC"))
         for name, source in sources(layout, environment):
             archive.add(name, source)

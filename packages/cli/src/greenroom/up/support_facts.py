@@ -1,9 +1,17 @@
-"""The facts about a database for a support archive: counts and settings, but no rows of users, sessions or secrets."""
+"""The facts about an installation for a support archive: counts, settings and log rows, but no rows of users, sessions
+or secrets.
+
+Log rows, and lines of logs, are reduced to an allow list of fields. Nobody can list all fields and sentences that may
+contain names or texts of people.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final, LiteralString
+import json
+from collections.abc import Mapping
+from typing import Any, Final, LiteralString, cast
 
+from greenroom.core.log_codes import is_security_event
 from greenroom.core.masking import MASK
 from greenroom.db.database import Database
 from greenroom.db.migrate import pending_files
@@ -65,6 +73,68 @@ _ENCRYPTED: Final[LiteralString] = (
 )
 
 
+_PRIVATE: Final[LiteralString] = (
+    "SELECT text FROM users, LATERAL (VALUES (username), (first_name), (last_name),"
+    " (nullif(concat_ws(' ', first_name, last_name), '')), (phone), (notes)) private (text)"
+    " UNION SELECT url FROM webhooks"
+    " UNION SELECT value #>> '{}' FROM group_settings WHERE jsonb_typeof(value) = 'string'"
+)
+TEXT: Final = "(text)"
+"""Stands for a text that is not in the allow list of fields."""
+SECURITY_EVENT: Final = "(the sentence of a security event)"
+_SENTENCES: Final = ("message", "event")
+_ALLOWED_FIELDS: Final = frozenset(
+    {
+        *_SENTENCES,
+        *("time", "timestamp", "level", "component", "code", "process", "logger", "version"),
+        *("zone_name", "zone", "session_id", "agent_id", "manager_id", "instance_id", "staging_config_id", "setting"),
+        *("reason", "error", "exception", "stack", "part", "role", "file", "loop", "task", "path"),
+    }
+)
+"""The fields of log rows, and of lines of logs, whose texts an archive contains."""
+
+
+def allowed_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a log row, or a line of a log, with the texts of allowed fields only. Numbers of all fields remain. A
+    security event has no sentence, because it contains what people are called and what they typed."""
+    details = row.get("details")
+    has_details = isinstance(details, dict)
+    is_security = is_security_event(
+        "api", str(row.get("code", "")), cast("dict[str, Any]", details) if has_details else {}
+    )
+    return {
+        name: SECURITY_EVENT
+        if is_security and name in _SENTENCES
+        else value
+        if name in _ALLOWED_FIELDS
+        else _without_texts(value)
+        for name, value in row.items()
+    }
+
+
+def allowed_lines(text: str) -> str:
+    """Return the lines of a log. Lines that are JSON objects have the allowed fields only."""
+    return "\n".join(map(_allowed_line, text.split("\n")))
+
+
+def _allowed_line(line: str) -> str:
+    try:
+        row = json.loads(line) if line.startswith("{") else None
+    except (ValueError, RecursionError):  # not JSON, or nested too deeply
+        return line
+    return line if row is None else json.dumps(allowed_row(row), ensure_ascii=False)
+
+
+def _without_texts(value: object) -> object:
+    """Return a JSON value with `TEXT` in place of each text. The names of fields remain."""
+    if isinstance(value, dict):
+        parts = cast("dict[str, object]", value)
+        return {name: _without_texts(part) for name, part in parts.items()}
+    if isinstance(value, list):
+        return [_without_texts(part) for part in cast("list[object]", value)]
+    return TEXT if isinstance(value, str) and value else value
+
+
 async def support_facts(db: Database) -> dict[str, Any]:
     """Return name → rows of each part. Values of group settings that are texts or objects are masked, because they can
     contain variables. Raises GreenroomError: the database does not answer."""
@@ -78,8 +148,14 @@ async def support_facts(db: Database) -> dict[str, Any]:
 
 
 async def recent_log_rows(db: Database, limit: int = LOG_ROWS) -> list[dict[str, Any]]:
-    """Return the latest log rows, the oldest first, without the columns that contain users."""
-    return list(reversed(await db.fetch(_LOGS, (limit,))))
+    """Return the latest log rows, the oldest first, with the allowed fields."""
+    return [allowed_row(row) for row in reversed(await db.fetch(_LOGS, (limit,)))]
+
+
+async def private_texts(db: Database) -> list[str]:
+    """Return the names, telephone numbers and notes of users, the addresses of webhooks, and the texts of group
+    settings, so that an archive can mask them in all files."""
+    return [str(row["text"]) for row in await db.fetch(_PRIVATE) if row["text"]]
 
 
 async def encrypted_values(db: Database) -> list[bytes]:
