@@ -60,6 +60,12 @@ def test_a_process_that_was_killed_is_not_blamed_for_an_earlier_error(tmp_path: 
     assert "It was killed, or ended without an error." in StartLog(tmp_path).read_crash_loop()
 
 
+def test_starts_before_a_restart_of_the_machine_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    _end_with_errors(tmp_path, CRASH_STARTS)
+    monkeypatch.setattr(time, "clock_gettime", lambda _: 0.0)  # seconds since the boot
+    assert _start(tmp_path, None) == ""
+
+
 def test_a_file_that_cannot_be_read_counts_as_empty(tmp_path: Path):
     (tmp_path / "starts.json").write_text("{")
     assert _start(tmp_path, None) == ""

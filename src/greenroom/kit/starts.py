@@ -64,8 +64,10 @@ class StartLog:
     @contextmanager
     def record_start(self) -> Generator[None]:
         """Record the start, and the error that ends the block. If the block ends without an error, delete the file."""
-        starts = self._read()
-        starts = _Starts([*starts.at_s, time.time()][-MAX_STARTS:], error_before=starts.error)
+        starts, now_s = self._read(), time.time()
+        booted_s = now_s - time.clock_gettime(time.CLOCK_BOOTTIME)
+        since_boot = [at_s for at_s in starts.at_s if at_s >= booted_s]  # a restart of the machine is no crash
+        starts = _Starts([*since_boot, now_s][-MAX_STARTS:], error_before=starts.error)
         self._crash_loop = starts.crash_loop
         self._write(starts)
         try:

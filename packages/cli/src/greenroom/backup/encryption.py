@@ -78,7 +78,10 @@ class DecryptionKey:
             return age.decrypt(encrypted, parse_identities(self.identities)).decode()
         except age.DecryptError as error:
             kind = "passphrase" if PASSPHRASE_MARK in encrypted else "private key"
-            raise SetupError(f"The {kind} does not open the backup ({error}); specify the right {kind}.") from error
+            raise SetupError(
+                f"The {kind} does not open the backup ({error}); specify the right {kind}, or another backup if this"
+                " file is damaged."
+            ) from error
 
     def _passphrase(self) -> str:
         if self.passphrase is not None:
