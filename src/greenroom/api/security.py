@@ -69,7 +69,7 @@ class Caller:
     local: frozenset[str] = frozenset()
     """The codes that count for the object of the request because of the scope of a role."""
     must_change_password: bool = False
-    """True if the user logged in with a one-time password and must change it first (`require_password_change`)."""
+    """True if the user logged in with an initial password and must change it first (`require_password_change`)."""
     must_enroll: bool = False
     """True if the user must enroll a second factor first (`require_second_factor`)."""
 
@@ -175,7 +175,7 @@ class Requires(AccessDeclaration):
 
         Raises:
             Unauthenticated: the request has no valid credential.
-            Forbidden: a permission is missing, the one-time password must be changed first, or a second factor must be
+            Forbidden: a permission is missing, the initial password must be changed first, or a second factor must be
                 enrolled first.
             NotFound: the object is outside of the scope of the caller's role, and not visible to the caller.
         """
@@ -224,7 +224,7 @@ def requires(
 ) -> Any:
     """Return the dependency of a route that needs a valid credential and all of `codes`; its value is the `Caller`.
 
-    `with_one_time_password`: a user who must change a one-time password or enroll a second factor first may call the
+    `with_one_time_password`: a user who must change an initial password or enroll a second factor first may call the
     route, too. `before_enrollment`: only a user who must enroll a second factor first may call it, too. `scope`: codes
     in the scope of a role count for objects in this scope.
     """

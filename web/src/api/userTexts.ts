@@ -175,7 +175,7 @@ export const SERVER_TEXTS = [
   msg({ id: "server:You have the permission {0}.", message: "You have the permission {0}." }),
   msg({ id: "server:You have {0} second factors; remove one first.", message: "You have {0} second factors; remove one first." }),
   msg({ id: "server:You lack the permission {0}. Ask an administrator for a group or a role that grants it.", message: "You lack the permission {0}. Ask an administrator for a group or a role that grants it." }),
-  msg({ id: "server:You logged in with a one-time password; change the password first.", message: "You logged in with a one-time password; change the password first." }),
+  msg({ id: "server:You logged in with an initial password; change the password first.", message: "You logged in with an initial password; change the password first." }),
   msg({ id: "server:Your files are kept, so a session is made for you.", message: "Your files are kept, so a session is made for you." }),
   msg({ id: "server:Your group requires a second factor. Add another one first.", message: "Your group requires a second factor. Add another one first." }),
   msg({ id: "server:Your group requires a second factor; enroll an authenticator app or a passkey first.", message: "Your group requires a second factor; enroll an authenticator app or a passkey first." }),

@@ -34,7 +34,7 @@ export function PasswordForm({ onClose }: { onClose: () => void }) {
   );
 }
 
-/** The form after a log-in with a one-time password, at any address. The api refuses other requests until then. */
+/** The form after a log-in with an initial password, at any address. The api refuses other requests until then. */
 export function FirstPassword() {
   const form = useForm({ initialValues: EMPTY });
   const leave = useLogOut();

@@ -200,7 +200,7 @@ class Me(View):
 
     user: UserView
     password_change_required: Annotated[
-        bool, Field(description="a one-time password must be changed first; other requests are refused until then")
+        bool, Field(description="an initial password must be changed first; other requests are refused until then")
     ]
     second_factor_required: Annotated[
         bool, Field(description="a second factor must be enrolled first; other requests are refused until then")

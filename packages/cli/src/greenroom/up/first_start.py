@@ -1,6 +1,6 @@
 """The rows that an instance needs in its database at the start: first data, zones, join tokens; and its credentials.
 
-`DATA/credentials.json` contains the one-time password and the API key of a new instance.
+`DATA/credentials.json` contains the initial password and the API key of a new instance.
 """
 
 from __future__ import annotations

@@ -278,7 +278,7 @@ async def ensure_first_data(
 
     All data are created in one transaction, and never a second time: deleted data stay deleted. The caller stores
     password and secret *before* the call, so that a crash loses neither. `image` is the reference of the desktop image;
-    the hashes are argon2id of the one-time password, and sha256 of the secret of the key. If the installation is
+    the hashes are argon2id of the initial password, and sha256 of the secret of the key. If the installation is
     `reachable` from other machines, the password must be changed at the first log-in.
     """
     async with db.transaction() as connection:

@@ -59,7 +59,7 @@ class Layout:
     ports = _PathInData("ports.json")
     """Name of a listener → port."""
     credentials = _PathInData("credentials.json")
-    """API key, its secret and the one-time password, 0600."""
+    """API key, its secret and the initial password, 0600."""
     ca_file = _PathInData("ca.pem")
     """The certificate of the instance's own certificate authority, readable by all."""
     installation_id = _PathInData("installation_id")

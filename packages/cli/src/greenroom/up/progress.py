@@ -218,7 +218,7 @@ def show_ready(description: InstanceDescription, *, as_json: bool) -> None:
         out.print(f"The reverse proxy serves it at {description.public_url}")
     admin = description.admin
     if admin.password is not None:
-        out.print(f"Log in as {admin.username} with the one-time password [bold]{admin.password}[/bold]")
+        out.print(f"Log in as {admin.username} with the initial password [bold]{admin.password}[/bold]")
     else:
         out.print(f"Log in as {admin.username} (the password was changed).")
     out.print(f"Certificate authority: {description.ca_file}", markup=False)

@@ -45,7 +45,7 @@ class Forbidden(GreenroomError, code="forbidden", http_status=403):
 
 
 class PasswordChangeRequired(Forbidden, code="password-change-required"):
-    """You logged in with a one-time password; change the password first."""
+    """You logged in with an initial password; change the password first."""
 
 
 class SecondFactorRequired(Forbidden, code="second-factor-required"):

@@ -27,7 +27,7 @@ export function textOf(step: Step): StepText | null {
   switch (step) {
     case 'password':
       return {
-        sentence: t`Your password is the one-time password of the installation.`,
+        sentence: t`Your password is the initial password of the installation.`,
         button: t`Change Password`,
         to: '/account?do=password',
       };
