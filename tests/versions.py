@@ -34,6 +34,14 @@ BROKEN = "async def main() -> None:\n    raise SystemExit('planted')\n"
 """The text of the `main.py` of a role that does not start."""
 
 
+def ending_after(seconds: float, source: str) -> str:
+    """Return the text of a `main.py` of a role whose process ends some seconds after its start."""
+    begin = "async def main() -> None:\n"
+    end = f"    __import__('asyncio').get_running_loop().call_later({seconds}, __import__('os')._exit, 3)\n"
+    assert begin in source
+    return source.replace(begin, begin + end)
+
+
 @dataclass(frozen=True, slots=True)
 class Versions:
     """The old and the new version, and the command `greenroom` of each. `MIGRATIONS` are those of the new version."""
@@ -47,6 +55,12 @@ class Versions:
     def new_package(self) -> Path:
         """The folder of the package `greenroom` of the new version."""
         return next((self.new.parents[1] / "lib").glob("python*/site-packages/greenroom"))
+
+    @contextmanager
+    def ending(self, role: str, after_s: float) -> Generator[None]:
+        """Let each process of a role of the new version end some seconds after its start, within the block."""
+        with self.planted(f"{role}/main.py", ending_after(after_s, (self.new_package / role / "main.py").read_text())):
+            yield
 
     @contextmanager
     def planted(self, file: str, text: str) -> Generator[None]:

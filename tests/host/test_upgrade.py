@@ -26,6 +26,15 @@ def instance(versions: Versions) -> Iterator[Upgradable]:
         instance.remove()
 
 
+def test_a_role_that_ends_seconds_after_its_start_leads_back(instance: Upgradable, versions: Versions):
+    with versions.ending("manager", after_s=12):
+        message = instance.upgrade_fails()
+    assert "does not keep running: its process ended 2 times" in message
+    assert message.endswith(f"Greenroom {versions.old_version} runs again.")
+    assert "added" in instance.columns(), "no migration was applied that the old version does not support"
+    assert instance.role_versions() == {versions.old_version}
+
+
 def test_a_killed_upgrade_is_continued_and_its_last_lines_lead_back(instance: Upgradable, versions: Versions):
     old, new = versions.old_version, versions.new_version
     plan = instance.plan()

@@ -175,7 +175,7 @@ def test_machines_are_upgraded_one_after_the_other_and_a_broken_role_returns(dep
 
     with versions.planted("api/main.py", BROKEN):
         message = deployment.refused(second)
-    assert "greenroom-api is not ready after 60 s: its state is failed" in message
+    assert "greenroom-api does not keep running: its state is failed" in message
     assert message.endswith(f"{versions.old} runs again.")
     assert (deployment.states(), deployment.has_added_column()) == ([new, old], True)
     assert deployment._answers(second)

@@ -165,30 +165,27 @@ def last_log_line(container: str) -> str:
     return ((result.stdout + result.stderr).strip().splitlines() or ["(empty)"])[-1]
 
 
-def wait_until_ready(name: str, expected_version: str | None = None) -> None:
-    """Wait until a container works, with the expected version.
+def wait_until_ready(name: str) -> None:
+    """Wait until a container works.
 
     Raises:
         SetupError: the container does not work after `READY_WITHIN_S`, or its process ends repeatedly.
     """
     end_s = time.monotonic() + READY_WITHIN_S
-    while problem := _problem(name, expected_version):
+    while problem := _problem(name):
         container = RoleContainer.find(name)
         if time.monotonic() > end_s or (container is not None and container.is_crashing):
             raise SetupError(f"{name} is not ready: {problem}. Its log ends with: {last_log_line(name)}")
         time.sleep(POLL_S)
 
 
-def _problem(name: str, expected_version: str | None) -> str:
+def _problem(name: str) -> str:
     container = RoleContainer.find(name)
     if container is None:
         return "its container is missing"
     if container.is_crashing:
         return f"its process ended {container.restarts} times"
-    if (problem := container.problem()) or expected_version is None:
-        return problem
-    found = container.version()
-    return "" if found == expected_version else f"it reports the version {found} in place of {expected_version}"
+    return container.problem()
 
 
 def check_account() -> None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -34,9 +35,9 @@ from greenroom.up.compose import (
     compose_command,
     database_dsn,
     image_version,
+    last_log_line,
     postgres_of_image,
     role_containers,
-    wait_until_ready,
 )
 from greenroom.up.deployment import FOLDER, MANAGERS, Deployment
 from greenroom.up.layout import Layout, exclusive_lock
@@ -44,6 +45,7 @@ from greenroom.up.progress import Progress
 from greenroom.up.recorded import HostCommand, record_at
 from greenroom.upgrade.outcome import UpgradeResult, last_step, not_returned, restore_command, returned
 from greenroom.upgrade.plan import RunningRole, UpgradePlan, check_managers, plan_return, plan_upgrade
+from greenroom.upgrade.waiting import READY_WITHIN_S, STEADY_S, SteadyProcesses, wait_until
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +60,7 @@ class ComposeUpgrade:
     previous_files: ComposeFiles | None
     new_files: ComposeFiles
     changed_services: list[str] = field(default_factory=list[str])
+    processes: SteadyProcesses = field(default_factory=SteadyProcesses)
 
     @property
     def needs_backup(self) -> bool:
@@ -79,7 +82,7 @@ class ComposeUpgrade:
                 self.new_files.run_once("migrate", "greenroom", "migrate", "--pre")
         except SetupError as error:
             raise SetupError(f"{error.message} No container was replaced; Greenroom {previous} runs.") from error
-        self._replace_services()
+        await self._replace_services()
         with last_step():
             with self.progress.step("Applying the migrations after the services"):
                 self.new_files.run_once("migrate")
@@ -96,20 +99,45 @@ class ComposeUpgrade:
         )
         return UpgradeResult(previous=previous, new=version(), backup=str(created.file), back=back)
 
-    def _replace_services(self) -> None:
+    async def _replace_services(self) -> None:
         try:
             for role in self.plan.roles:
                 self.changed_services.append(role.name)
                 with self.progress.step(f"Replacing {role.name}"):
-                    self.new_files.start(role.name)
-                    wait_until_ready(role.name, version())
-            for role in running_roles(role_containers()):
-                if problem := role.problem_with(version()):
-                    raise SetupError(f"{role.name}: {problem}.")
+                    await self._start(self.new_files, role.name, version())
+            await wait_until(self._problem_of_any, f"Greenroom {version()}", READY_WITHIN_S + STEADY_S)
         except GreenroomError as error:
-            self._return_and_raise(error)
+            await self._return_and_raise(error)
 
-    def _return_and_raise(self, cause: GreenroomError) -> None:
+    async def _start(self, files: ComposeFiles, name: str, expected: str) -> None:
+        """Start a service, and wait until it works with the version `expected` and keeps running.
+
+        Raises:
+            SetupError: the service was not ready in time, or does not keep running.
+        """
+        files.start(name)
+        self.processes.forget(name)
+        try:
+            await wait_until(partial(self._problem_of, name, expected), name, READY_WITHIN_S + STEADY_S)
+        except SetupError as error:
+            raise SetupError(f"{error.message} Its log ends with: {last_log_line(name)}") from error
+
+    async def _problem_of(self, name: str, expected: str) -> str:
+        containers = role_containers()
+        return self._problem_with(containers[name], expected) if name in containers else "its container is missing"
+
+    async def _problem_of_any(self) -> str:
+        # Every container is looked at each time, so that the times of all processes run from now.
+        containers = role_containers().items()
+        problems = [f"{name}: {text}" for name, one in containers if (text := self._problem_with(one, version()))]
+        return next(iter(problems), "")
+
+    def _problem_with(self, container: RoleContainer, expected: str) -> str:
+        not_steady = self.processes.problem(container.name, container.restarts)
+        (role,) = running_roles({container.name: container})
+        return role.problem_with(expected) or not_steady
+
+    async def _return_and_raise(self, cause: GreenroomError) -> None:
         """Return all replaced services to the previous version after the error `cause`, and raise an error.
 
         Raises:
@@ -126,8 +154,7 @@ class ComposeUpgrade:
             roles = running_roles(role_containers())
             for name in plan_return(roles, previous, self.changed_services):
                 with self.progress.step(f"Returning {name} to {previous}"):
-                    files.start(name)
-                    wait_until_ready(name, previous)
+                    await self._start(files, name, previous)
         except GreenroomError as error:
             remedy = f"Return with: cd {shlex.quote(str(files.folder))} && {compose_command()} up -d"
             raise not_returned(cause.message, previous, error.message, remedy) from error

@@ -39,9 +39,12 @@ from greenroom.up.programs import find_unreadable_path, own_programs
 from greenroom.up.progress import Progress
 from greenroom.up.recorded import HostCommand, recorded
 from greenroom.up.site import Site, site_of
+from greenroom.up.supervisor import State
 from greenroom.upgrade.instance_facts import UpgradeRecord, read_roles
 from greenroom.upgrade.outcome import UpgradeResult, last_step, not_returned, returned, sentence
 from greenroom.upgrade.plan import (
+    ROLE_ORDER,
+    RunningRole,
     UpgradePlan,
     check_environment,
     check_managers,
@@ -50,7 +53,7 @@ from greenroom.upgrade.plan import (
     plan_upgrade,
     return_commands,
 )
-from greenroom.upgrade.waiting import READY_WITHIN_S, wait_until
+from greenroom.upgrade.waiting import READY_WITHIN_S, STEADY_S, SteadyProcesses, wait_until
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +82,7 @@ class InstanceUpgrade:
     """The programs of the version before the upgrade."""
     record: UpgradeRecord | None
     changed_roles: list[str] = field(default_factory=list[str])
+    processes: SteadyProcesses = field(default_factory=SteadyProcesses)
 
     @property
     def needs_backup(self) -> bool:
@@ -152,21 +156,32 @@ class InstanceUpgrade:
             await self._return_and_raise(error)
 
     async def _replace(self, name: str, expected: str) -> None:
-        """Replace a role, and wait until it works with the version `expected`.
+        """Replace a role, and wait until it works with the version `expected` and keeps running.
 
         Raises:
-            SetupError: the role was not ready in time.
+            SetupError: the role was not ready in time, or does not keep running.
         """
         await send_request(self.layout, ReplaceRole(name))
+        self.processes.forget(name)
         try:
-            await wait_until(lambda: self._problem_of(name, expected), name, READY_WITHIN_S)
+            await wait_until(lambda: self._problem_of(name, expected), name, READY_WITHIN_S + STEADY_S)
         except SetupError as error:
             file = self.layout.log(name)
             raise SetupError(f"{error.message} Its log {file} ends with: {last_log_line(file)}") from error
 
     async def _problem_of(self, name: str, expected: str) -> str:
         roles = await read_roles(self.http, self.db, self.site)
-        return next(role.problem_with(expected) for role in roles if role.name == name)
+        return next(self._problem_with(role, expected) for role in roles if role.name == name)
+
+    def _problem_with(self, role: RunningRole, expected: str) -> str:
+        not_steady = self._not_steady().get(role.name, "it has not started")  # counts ends also while it has a problem
+        return role.problem_with(expected) or not_steady
+
+    def _not_steady(self) -> dict[str, str]:
+        """Return the name of each role that the supervisor has started → the reason why it is not steady, or "". The
+        time of every role runs from the first call. Raises SetupError: a role does not keep running."""
+        parts = [part for part in State.read(self.layout.state).parts if part.role in ROLE_ORDER and part.starts]
+        return {part.name: self.processes.problem(part.name, part.starts) for part in parts}
 
     async def _finish(self) -> None:
         """Apply the migrations that the previous version does not support.
@@ -179,16 +194,17 @@ class InstanceUpgrade:
             await migrate(self.site.dsn)
 
     async def _wait_until_all_work(self) -> None:
-        """Wait until all roles work with the version of this program: on a busy machine, a role may miss a check.
+        """Wait until all roles work with the version of this program, and keep running: on a busy machine, a role may
+        miss a check.
 
         Raises:
             SetupError: a role does not work in time, or has another version.
         """
-        await wait_until(self._problem_of_any, f"Greenroom {version()}", READY_WITHIN_S)
+        await wait_until(self._problem_of_any, f"Greenroom {version()}", READY_WITHIN_S + STEADY_S)
 
     async def _problem_of_any(self) -> str:
         roles = await read_roles(self.http, self.db, self.site)
-        problems = (f"{role.name}: {problem}" for role in roles if (problem := role.problem_with(version())))
+        problems = (f"{role.name}: {problem}" for role in roles if (problem := self._problem_with(role, version())))
         return next(problems, "")
 
     async def _return_and_raise(self, cause: GreenroomError) -> None:
@@ -225,19 +241,22 @@ class InstanceUpgrade:
         with self.progress.step("Replacing the supervisor"):
             try:
                 await send_request(self.layout, BecomeUp(ProgramFiles.of(own_programs())))
+                self.processes = SteadyProcesses()  # the new supervisor counts the starts of the parts anew
                 # The new supervisor first waits for the other roles, then for the Agents. All roles continue meanwhile.
                 await wait_until(self._problem_of_up, "The supervisor", 2 * start_timeout_s())
             except SetupError as error:
                 await asyncio.to_thread(self._start_previous, settings, error)
 
     async def _problem_of_up(self) -> str:
-        if running_pid(self.layout) is None:
+        if (pid := running_pid(self.layout)) is None:
             raise SetupError(f"The new supervisor has ended. Its log is {self.layout.log('up')}.")
         try:
             answer = await send_request(self.layout, Describe())
         except SetupError as error:
             return error.message
-        return "" if answer.version == version() else f"it has the version {answer.version}"
+        if answer.version != version():
+            return f"it has the version {answer.version}"
+        return next(filter(None, [self.processes.problem("up", pid), *self._not_steady().values()]), "")
 
     def _start_previous(self, settings: str, cause: SetupError) -> None:
         """End the supervisor, but not the sessions. Start the previous version with its `settings` (instance.json), and

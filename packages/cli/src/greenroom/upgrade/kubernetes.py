@@ -35,12 +35,13 @@ from greenroom.upgrade.kubernetes_plan import (
     plan_kubernetes_upgrade,
     plan_object_return,
     ready_pods,
+    restarts_of,
     return_commands,
     rollout_state,
 )
 from greenroom.upgrade.outcome import UpgradeResult, last_step, not_returned, returned
 from greenroom.upgrade.plan import refuse_other_managers
-from greenroom.upgrade.waiting import READY_WITHIN_S
+from greenroom.upgrade.waiting import READY_WITHIN_S, SteadyProcesses
 
 log = structlog.get_logger(__name__)
 
@@ -131,27 +132,31 @@ class KubernetesUpgrade:
             self._return_and_raise(error)
 
     def _wait(self, workload: Mapping[str, Any]) -> None:
-        """Wait until the rollout of a workload is complete.
+        """Wait until the rollout of a workload is complete, and its Pods keep running.
 
         Raises:
-            SetupError: no further Pod was ready within `READY_WITHIN_S` after the pull of its image, or the pull took
-                longer than `PULL_WITHIN_S`.
+            SetupError: no further Pod was ready within `READY_WITHIN_S` after the pull of its image, the pull took
+                longer than `PULL_WITHIN_S`, or a Pod does not keep running.
         """
-        name, ready = name_of(workload), 0
+        name, ready, processes = name_of(workload), 0, SteadyProcesses()
         now_s = time.monotonic()
         end_s, pull_end_s = now_s + READY_WITHIN_S, now_s + PULL_WITHIN_S
         while True:
             current = self.deployment.kubectl.get(kind_and_name(workload))
             pods = new_pods_of(current, self._listed(name))
             state = rollout_state(current, pods)
-            if not state.problem:
+            try:
+                not_steady = [text for pod in pods if (text := processes.problem(name_of(pod), restarts_of(pod)))]
+            except SetupError as error:
+                raise SetupError(f"{error.message}{self._last_log_line(pods, container_of(workload))}") from error
+            if not state.problem and not not_steady:
                 return
             now_s = time.monotonic()
             if state.ready > ready:
                 ready, end_s, pull_end_s = state.ready, now_s + READY_WITHIN_S, now_s + PULL_WITHIN_S
             if state.is_pulling and now_s < pull_end_s:
                 end_s = now_s + READY_WITHIN_S
-            if now_s > end_s:
+            if state.problem and now_s > end_s:
                 reported = self._last_log_line(pods, container_of(workload))
                 raise SetupError(
                     f"{name} is not ready after {READY_WITHIN_S:g} s: {state.problem.rstrip('.')}.{reported}"

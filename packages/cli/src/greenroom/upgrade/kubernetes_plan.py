@@ -178,6 +178,11 @@ def new_pods_of(workload: Mapping[str, Any], listed: Sequence[dict[str, Any]]) -
     return [one for one in live_pods(listed) if one["metadata"].get("labels", {}).get(label) == value]
 
 
+def restarts_of(pod: Mapping[str, Any]) -> int:
+    """Return how often the containers of a Pod were restarted."""
+    return sum(status["restartCount"] for status in pod.get("status", {}).get("containerStatuses", ()))
+
+
 def live_pods(listed: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the Pods that do not end."""
     return [one for one in listed if one["kind"] == "Pod" and "deletionTimestamp" not in one["metadata"]]

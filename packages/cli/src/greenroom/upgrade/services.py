@@ -52,7 +52,7 @@ from greenroom.upgrade.services_facts import (
 )
 from greenroom.upgrade.services_plan import ServicesPlan, UpgradeDatabase, has_other_manager, other_line, plan_services
 from greenroom.upgrade.units import UnitService
-from greenroom.upgrade.waiting import READY_WITHIN_S, wait_until
+from greenroom.upgrade.waiting import READY_WITHIN_S, STEADY_S, SteadyProcesses, wait_until
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +106,7 @@ class ServicesUpgrade:
     disables: bool
     record: ServicesRecord
     changed: list[str] = field(default_factory=list[str])
+    processes: SteadyProcesses = field(default_factory=SteadyProcesses)
 
     @property
     def needs_backup(self) -> bool:
@@ -196,23 +197,30 @@ class ServicesUpgrade:
         ServicesRecord.remove(self.folder)
 
     async def _replace(self, name: str, environment: Path, expected: str | None) -> None:
-        """Restart a service, and wait until it runs the program in `environment`. A Manager is disabled meanwhile.
+        """Restart a service, and wait until it runs the program in `environment` and keeps running. A Manager is
+        disabled meanwhile.
 
         Raises:
-            SetupError: the service was not ready in time.
+            SetupError: the service was not ready in time, or does not keep running.
         """
         if name == "manager":
             await self._disable_manager()
         await asyncio.to_thread(units.restart, self.services[name])
+        self.processes.forget(f"greenroom-{name}")
 
         async def problem() -> str:
             try:
-                return await units.find_problem(self.http, units.read_service(name), environment, expected)
+                service = units.read_service(name)
+                failing = await units.find_problem(self.http, service, environment, expected)
             except SetupError as error:
                 return error.message
+            if service.state == "failed":
+                raise SetupError(f"greenroom-{name} does not keep running: its state is failed.")
+            not_steady = self.processes.problem(f"greenroom-{name}", service.pid or None)
+            return failing or not_steady
 
         try:
-            await wait_until(problem, f"greenroom-{name}", READY_WITHIN_S)
+            await wait_until(problem, f"greenroom-{name}", READY_WITHIN_S + STEADY_S)
         except SetupError as error:
             raise SetupError(f"{error.message} See: journalctl -u greenroom-{name}") from error
         if name == "manager":
