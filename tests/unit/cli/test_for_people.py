@@ -75,12 +75,20 @@ def test_help_calls_things_by_their_names(greenroom: Greenroom, noun: str):
     assert NOUNS[noun].plural != noun
 
 
+def test_a_name_of_neither_a_user_nor_a_service_account_is_reported_as_that_of_no_user(
+    api: Pretended, greenroom: Greenroom
+):
+    api.answers = {("GET", "/users"): [], ("GET", "/service-accounts"): []}
+    done = greenroom("users", "get", "nobody")
+    assert "There is no user nobody; see greenroom users list." in done.err
+
+
 def test_a_list_has_all_columns_and_whole_values_with_wide(api: Pretended, greenroom: Greenroom):
     reason = "Nothing was free in any zone that may be searched, and each of the Agents was full at the time."
     launch = {"launch_id": IMAGE, "session_id": SESSION, "username": "ann", "outcome": "failed", "reason": reason}
     api.answers = {("GET", "/launches"): [launch]}
     short, wide = greenroom("launches", "list").out, greenroom("launches", "list", "--wide").out
-    assert (IMAGE in short, SESSION in short, reason in short) == (True, False, False)
+    assert (IMAGE in short, SESSION in short, reason in short) == (True, False, True)
     assert (IMAGE in wide, SESSION in wide, reason in wide) == (True, True, True)
 
 

@@ -87,7 +87,7 @@ def test_a_field_missing_from_an_older_deployment_is_shown_empty():
 def test_an_id_is_never_folded_however_narrow_the_terminal():
     text = io.StringIO()
     output = Printer(as_json=False)
-    output.out = Console(file=text, width=60)
+    output.out = Console(file=text, width=60, force_terminal=True, color_system=None)
     identity, long = str(uuid.uuid4()), "a-name-that-does-not-fit-into-its-place@example.org"
     columns = (Column("ID", "id"), Column("User", "user"), Column("Zone", "zone"))
     output.print_list([{"id": identity, "user": long, "zone": "eu"}], columns, "")

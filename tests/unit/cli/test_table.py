@@ -102,18 +102,20 @@ def example(schema: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("noun", NOUNS.values(), ids=lambda noun: noun.noun)
-def test_a_list_fits_a_hundred_columns_and_shortens_no_id(noun: Noun):
+def test_a_list_fits_a_terminal_of_100_columns_and_shortens_no_id(noun: Noun):
     many, _ = of_path(noun)
     row = example(many["get"]["responses"]["200"]["content"]["application/json"]["schema"]["items"])
     row |= {name: "name-of-20-characters" for name in (noun.name_field, "hostname", "name") if name in row}
     printed = {}
-    for wide in (False, True):
+    for wide, is_terminal in ((False, True), (True, True), (False, False)):
         text = io.StringIO()
         output = Printer(as_json=False, wide=wide)
-        output.out = Console(file=text, width=400)
+        output.out = Console(file=text, width=100, force_terminal=is_terminal, color_system=None)
         output.print_list([row], noun.columns, "")
-        printed[wide] = text.getvalue()
-    assert max(map(len, printed[False].splitlines())) <= 100
-    assert "…" not in printed[True]
+        printed[wide, is_terminal] = text.getvalue()
+    narrow = printed[False, True]
+    assert max(map(len, narrow.splitlines())) <= 100
+    assert "…" not in printed[True, True]
+    assert "…" not in printed[False, False]
     first = noun.columns[0].field
-    assert first not in {noun.id_field, noun.name_field} or row[first] in printed[False]
+    assert first not in {noun.id_field, noun.name_field} or row[first] in narrow

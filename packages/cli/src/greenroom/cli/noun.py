@@ -121,16 +121,22 @@ class Noun:
             return str(client.get(f"{self.path}/{quote(name_or_id, safe='')}")[self.id_field])
         if self.name_field is None:
             raise ApiError(f"There is no {self.singular} {name_or_id}; specify its id, see greenroom {self.noun} list.")
-        query = {self.search_parameter: name_or_id} if self.search_parameter else {}
-        matches = self.matching_rows(client.rows(self.path, query), name_or_id)
-        if len(matches) > 1:
-            ids = ", ".join(str(row[self.id_field]) for row in matches)
-            raise ApiError(f"Several {self.plural} have the name {name_or_id}; specify the id of one: {ids}.")
-        if not matches and self.also is not None:
-            return self.also.find_id(client, name_or_id)
-        if not matches:
+        ids = self.ids_with_name(client, name_or_id) or (
+            self.also.ids_with_name(client, name_or_id) if self.also else []
+        )
+        if len(ids) > 1:
+            raise ApiError(
+                f"Several {self.plural} have the name {name_or_id}; specify the id of one: {', '.join(ids)}."
+            )
+        if not ids:
             raise ApiError(f"There is no {self.singular} {name_or_id}; see greenroom {self.noun} list.")
-        return str(matches[0][self.id_field])
+        return ids[0]
+
+    def ids_with_name(self, client: Client, name_or_id: str) -> list[str]:
+        """Return the ids of the objects with this id or name."""
+        query = {self.search_parameter: name_or_id} if self.search_parameter else {}
+        rows = self.matching_rows(client.rows(self.path, query), name_or_id)
+        return [str(row[self.id_field]) for row in rows]
 
     def matching_rows(self, rows: list[Row], name_or_id: str) -> list[Row]:
         """Return the rows with this id or name. A name that differs in case counts only if no name matches exactly."""

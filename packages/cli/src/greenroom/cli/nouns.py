@@ -20,7 +20,8 @@ def _session_counts(config: Row) -> str:
 
 def _shortfall_text(config: Row) -> str | None:
     paused = "Paused." if config["paused"] else None
-    reason = config["shortfall"] and config["shortfall"]["reason"]
+    shortfall = config["shortfall"]
+    reason = shortfall and f"{shortfall['code']}: {shortfall['reason']}"
     return " ".join(filter(None, [paused, reason, config["warning"]])) or None
 
 
@@ -190,7 +191,7 @@ _NOUNS: Final = (
             Column("Image", "image_friendly_name"),
             Column("Desired Sessions", "num_sessions"),
             Column("Current Sessions", _session_counts),
-            Column("Shortfall", _shortfall_text),
+            Column("Shortfall", _shortfall_text, folds=True),
             Column("Permissions", _permission_text, wide=True),
             wide="expiration hits_24h misses_24h",
         ),
@@ -237,7 +238,11 @@ _NOUNS: Final = (
         "launch",
         irregular_plural="launches",
         nested_tables=(("steps", STEP_COLUMNS),),
-        columns=columns("at launch_id username image_friendly_name outcome reason", wide="session_id"),
+        columns=columns(
+            "at launch_id username image_friendly_name outcome",
+            Column("Reason", "reason", folds=True),
+            wide="session_id",
+        ),
     ),
     Noun(
         "users",

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-LIST_WIDTH: Final = 100
-"""The width of a list, in characters, if the output is not a terminal."""
 COLUMN_GAP: Final = 2
 """The number of spaces between two columns of a table."""
 
@@ -53,11 +51,13 @@ _TIME_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a list: its title, as in the console, and the field with its value or a function that returns the
-    value. A `wide` column is displayed only with --wide."""
+    value. A `wide` column is displayed only with --wide. `folds`: a long value takes several lines, and is not
+    shortened."""
 
     title: str
     value: str | Callable[[Row], Any]
     wide: bool = False
+    folds: bool = False
 
     def value_of(self, row: Row) -> Any:
         """Return the value of this column in a row; None if the version of the deployment does not have the field."""
@@ -189,19 +189,20 @@ class Printer:
             self.print_warning(sentence)
 
     def _print_table(self, rows: Sequence[Row], columns: Sequence[Column], *, fold: bool) -> None:
-        """Print a table that fits the terminal, or `LIST_WIDTH`."""
+        """Print a table that fits the terminal. Without a terminal, each row is one line with its full texts."""
         from rich import box  # noqa: PLC0415 -- see the docstring of this module
         from rich.table import Table  # noqa: PLC0415 -- the same
 
         now = datetime.now(UTC)
         visible = [column for column in columns if self.wide or not column.wide]
         cells = [[format_cell(column.value_of(row), column.field, now) for column in visible] for row in rows]
-        max_width = self.out.width if self.out.is_terminal else min(self.out.width, LIST_WIDTH)
-        widths = _widths([column.title for column in visible], cells, None if self.wide else max_width)
+        max_width = None if self.wide or not self.out.is_terminal else self.out.width
+        widths = _widths([column.title for column in visible], cells, max_width)
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for column, width in zip(visible, widths, strict=True):
             title = "\n".join(textwrap.wrap(column.title, width))
-            table.add_column(title, width=width, no_wrap=not fold, overflow="fold" if fold else "ellipsis")
+            folds = fold or column.folds
+            table.add_column(title, width=width, no_wrap=not folds, overflow="fold" if folds else "ellipsis")
         for line in cells:
             table.add_row(*line)
         console_width = self.out.width
