@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Self, TypeVar, Unpack, cast, get_type_hints
+from typing import Annotated, Any, Final, Self, TypeVar, Unpack, cast, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -45,6 +45,11 @@ class MatchesPattern:
         return text
 
 
+def _without_surrogates(text: str) -> str:
+    _require_encodable(text)
+    return text
+
+
 def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("a NUL character cannot be stored")
@@ -80,11 +85,13 @@ def _encodable(secret: SecretStr) -> SecretStr:
     return secret
 
 
-Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(_storable), AfterValidator(normal_name)
-]
+STORABLE: Final = AfterValidator(_storable)
+"""For texts with a limit of their own. A limit in addition to that of `Text` or `Name` can only be a smaller one."""
+Input = Annotated[str, AfterValidator(_without_surrogates)]
+"""Data for a program, which may contain NUL."""
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME), STORABLE, AfterValidator(normal_name)]
 """A name that people type or choose, with normalized Unicode, without white space at its ends."""
-Text = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_storable)]
+Text = Annotated[str, StringConstraints(max_length=4096), STORABLE]
 """A string, which may be empty."""
 Line = Annotated[Text, AfterValidator(normal_line)]
 """One line of text, normalized like `Name`, which may be empty."""

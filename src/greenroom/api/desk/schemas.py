@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from greenroom.api.bodies import Body, Text, View
+from greenroom.api.bodies import Body, Input, Text, View
 from greenroom.api.session.schemas import Argument, Environment
 
 Base64 = Annotated[str, WithJsonSchema({"type": "string", "contentEncoding": "base64"})]
@@ -24,7 +24,7 @@ class ExecCreate(Body):
     workdir: Annotated[
         Text | None, Field(description="working directory, may be relative to the home folder; null = the home folder")
     ] = None
-    input: Annotated[str | None, Field(description="standard input of the command")] = None
+    input: Annotated[Input | None, Field(description="standard input of the command")] = None
     timeout_s: Annotated[
         float,
         Field(

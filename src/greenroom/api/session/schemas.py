@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from greenroom.api.access.schemas import Language
-from greenroom.api.bodies import Body, MatchesPattern, Secret, Text, View
+from greenroom.api.bodies import STORABLE, Body, MatchesPattern, Secret, Text, View
 from greenroom.core.fleet.addresses import web_address_problem
 from greenroom.core.launch.nearest import MAX_ROUND_TRIP_MS, MAX_ZONES, NearestZoneMode
 from greenroom.core.launch.plan import TraceStep
@@ -30,7 +30,7 @@ EnvironmentName = Annotated[
 Environment = Annotated[
     dict[EnvironmentName, Text], Field(max_length=100, description="environment variables of the session")
 ]
-Argument = Annotated[Text, Field(max_length=65536)]
+Argument = Annotated[str, Field(max_length=65536), STORABLE]
 TimezoneName = Annotated[
     str, MatchesPattern(r"[A-Za-z0-9_+/-]{1,64}", "a name of the tz database, such as Europe/Berlin")
 ]

@@ -7,13 +7,15 @@ from uuid import UUID
 
 from pydantic import Field
 
-from greenroom.api.bodies import Body, Name, View
+from greenroom.api.bodies import Body, Line, Name, View
 from greenroom.core.outgoing import MAX_URL
 from greenroom.core.webhooks import SELECTABLE_EVENTS
 from greenroom.db.webhooks import Webhook
 
 WebhookName = Annotated[Name, Field(max_length=100)]
-Url = Annotated[Name, Field(max_length=MAX_URL, description="address to which messages are sent, https://…")]
+Url = Annotated[
+    Line, Field(min_length=1, max_length=MAX_URL, description="address to which messages are sent, https://…")
+]
 EventName = Literal[tuple(map(str, SELECTABLE_EVENTS))]  # pyright: ignore[reportInvalidTypeForm] -- computed names
 Events = Annotated[list[EventName], Field(min_length=1, max_length=100, description="types of messages")]  # pyright: ignore[reportInvalidTypeForm]
 Enabled = Annotated[bool, Field(description="off: events create no messages, and waiting messages are not sent")]

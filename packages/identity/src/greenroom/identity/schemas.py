@@ -22,7 +22,12 @@ ProviderName = Annotated[
 ]
 Title = Annotated[Name, Field(max_length=60, description="text of its button on the log-in page")]
 Issuer = Annotated[
-    Name, Field(max_length=500, description="https://…, or the entity ID of SAML, exactly as the provider writes it")
+    Line,
+    Field(
+        min_length=1,
+        max_length=500,
+        description="https://…, or the entity ID of SAML, exactly as the provider writes it",
+    ),
 ]
 SignOnProtocol = Annotated[Protocol, Field(description="oidc = OpenID Connect, saml = SAML 2.0; it cannot be changed")]
 MetadataUrl = Annotated[Line, Field(max_length=500, description="SAML: address of the metadata of the provider")]

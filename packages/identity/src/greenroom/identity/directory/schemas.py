@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from greenroom.api.bodies import Body, Line, MatchesPattern, Name, Secret, Text, View
+from greenroom.api.bodies import STORABLE, Body, Line, MatchesPattern, Name, Secret, View
 from greenroom.identity.directory.client import Tls
 from greenroom.identity.directory.statements import Membership
 from greenroom.identity.schemas import YEAR_S, Attributes, RuleBody, RuleRequired, Rules
@@ -37,7 +37,7 @@ TlsMode = Annotated[
     Tls, Field(description="`starttls` for ldap://…; `none` is permitted for servers on this host only")
 ]
 CaPem = Annotated[
-    Text, Field(max_length=100_000, description="certificates to trust (PEM); empty = those of the system")
+    str, Field(max_length=100_000, description="certificates to trust (PEM); empty = those of the system"), STORABLE
 ]
 BindDn = Annotated[Line, Field(max_length=1000, description="DN of the account of Greenroom; empty = anonymous")]
 BindPassword = Annotated[
