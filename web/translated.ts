@@ -1,7 +1,14 @@
 import { transformAsync } from '@babel/core';
+import { makeConfig } from '@lingui/conf';
 import { lingui } from '@lingui/vite-plugin';
 import type { Plugin } from 'vite';
-import { FIRST } from './lingui.config';
+import texts, { FIRST } from './lingui.config';
+
+/** The texts are messages of the console's own component, which keeps markup out of values. */
+const linguiConfig = makeConfig({
+  ...texts,
+  runtimeConfigModule: { Trans: [`${import.meta.dirname}/src/components/Trans`, 'Trans'] },
+});
 
 /**
  * Replaces the macros of texts, e.g. t`Save`. The code keeps the English texts, so English needs no catalog.
@@ -23,7 +30,7 @@ function macros(): Plugin {
         configFile: false,
         sourceMaps: true,
         parserOpts: { plugins: filename.endsWith('x') ? ['typescript', 'jsx'] : ['typescript'] },
-        plugins: [['@lingui/babel-plugin-lingui-macro', { stripMessageField: false }]],
+        plugins: [['@lingui/babel-plugin-lingui-macro', { stripMessageField: false, linguiConfig }]],
       });
       return result?.code ? { code: result.code, map: result.map ?? null } : null;
     },

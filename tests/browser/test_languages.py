@@ -83,6 +83,40 @@ def test_a_german_browser_has_a_german_launcher(speaker: Callable[..., Person]):
     assert violations(page, practices=True) == []
 
 
+HOSTILE: Final = "<b>bold</b> & <0>null</0> {name} \\x41"
+"""A name with what could be elements, places and escapes of a message."""
+
+
+@pytest.fixture
+def hostile(instance: Instance) -> Iterator[str]:
+    """A hostile name, which a workspace and a group have; returns the address of the workspace."""
+    call = instance.call
+    present = call("GET", f"/images/{instance.desktop()}")["name"]
+    body = {"name": present, "friendly_name": HOSTILE, "cores": 1, "memory": 1_000_000_000}
+    image_id = call("POST", "/images", json=body)["image_id"]
+    call("PUT", f"/groups/{ALL_USERS}/images/{image_id}")
+    group_id = call("POST", "/groups", json={"name": HOSTILE})["group_id"]
+    yield f"/admin/workspaces/{image_id}"
+    call("DELETE", f"/groups/{group_id}")
+    call("DELETE", f"/images/{image_id}")
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_names_are_never_markup(speaker: Callable[..., Person], hostile: str, language: str):
+    person = speaker(language)
+    page = person.page
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    for address in (*PAGES, hostile):
+        person.open(address)
+    person.open("/")
+    tile = page.get_by_test_id(f"launch-{HOSTILE}")
+    expect(tile).to_contain_text(f"{HOSTILE} starten" if language == "de" else f"Launch {HOSTILE}")
+    person.open("/admin/groups")
+    expect(page.get_by_role("link", name=HOSTILE, exact=True)).to_be_visible()
+    assert errors == []
+
+
 def test_a_german_browser_has_a_german_log_in_page(new_context: Callable[..., BrowserContext], instance: Instance):
     page = new_context(locale="de-AT").new_page()
     goto(page, instance.url)

@@ -1,8 +1,22 @@
 /** The language of the console: its catalog, the form of dates and numbers, and the direction of text. */
 
-import { i18n, type Messages } from '@lingui/core';
+import { i18n, type MessageDescriptor, type MessageOptions, type Messages } from '@lingui/core';
 import { compileMessage } from '@lingui/message-utils/compileMessage';
 import { keepText, keptText } from './kept';
+
+// Values are data, but the library decodes escapes in the finished text, such as \x41, and looks there for its sign of #.
+const textOf = i18n._.bind(i18n);
+i18n._ = (message: string | MessageDescriptor, values?: Record<string, unknown>, options?: MessageOptions) =>
+  typeof message === 'string'
+    ? textOf(message, escaped(values), options)
+    : textOf({ ...message, values: escaped(message.values) });
+
+function escaped(values: Record<string, unknown> = {}): Record<string, unknown> {
+  const escape = (value: string) => value.replace(/\\(?=[ux])/g, '\\x5c').replace(/%(?=__lingui)/g, '\\x25');
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, typeof value === 'string' ? escape(value) : value]),
+  );
+}
 
 /** The languages to choose from, each by its own name. */
 const LANGUAGES: Record<string, string> = { en: 'English', de: 'Deutsch' };
