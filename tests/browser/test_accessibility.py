@@ -31,11 +31,11 @@ TODAY: Final = """
 - navigation "Administration":
   - link "Today"
   - link "Sessions"
-  - link "Pools"
+  - link "Staging"
   - link "Workspaces"
   - link "People"
-  - link "Fleet"
-  - link "Rules & Logs"
+  - link "Infrastructure"
+  - link "Diagnostics"
 - main:
   - heading "Today" [level=1]
   - region /Needs attention/:

@@ -146,7 +146,7 @@ def test_leaving_with_unsaved_changes_asks_first(admin: Person, group: str, plac
     expect(question).to_be_visible()
     assert violations(page, practices=True) == []
     stays()
-    page.get_by_role("navigation").get_by_role("link", name="Fleet").click()
+    page.get_by_role("navigation").get_by_role("link", name="Infrastructure").click()
     question.get_by_role("button", name="Leave").click()
     expect(page.get_by_role("heading", level=1, name="Stage Map")).to_be_visible()
 

@@ -16,7 +16,7 @@ from tests.browser.conftest import empty
 from tests.browser.console import LAYOUT_SHIFTS, WITHOUT_POLLS, Person, fits_its_width, use_colours, violations
 
 PLACES = (Path(__file__).parents[2] / "web/src/places.tsx").read_text()
-MENUS = dict(re.findall(r"^  '?([\w &]+?)'?: \[(.+?)(?<!')\],$", PLACES, re.MULTILINE | re.DOTALL))
+MENUS = dict(re.findall(r"^  (\w+): \[(.+?)(?<!')\],$", PLACES, re.MULTILINE | re.DOTALL))
 LISTED = {menu: dict(re.findall(r"path: '(.+)',\s+title: t`([^`]+)`", places)) for menu, places in MENUS.items()}
 """The pages that each menu of the console leads to, by address, with their headings."""
 
@@ -27,7 +27,7 @@ OTHERS = {
         "/admin/sessions/{session}?tab=placement": "admin@greenroom.local\u2019s Desktop",
         "/admin/sessions/{session}?tab=logs": "admin@greenroom.local\u2019s Desktop",
     },
-    "Pools": {
+    "Staging": {
         "/admin/staging/{config}": "Desktop in default",
         "/admin/staging/{config}?tab=trends": "Desktop in default",
         "/admin/staging/{config}?tab=history": "Desktop in default",
@@ -50,14 +50,14 @@ OTHERS = {
         "/admin/groups/{group}?tab=permissions": "All Users",
         "/admin/groups/{group}?tab=settings": "All Users",
     },
-    "Fleet": {
+    "Infrastructure": {
         "/admin/infrastructure/zones/{zone}": "default",
         "/admin/infrastructure/managers/{manager}": "manager-default-1",
         "/admin/infrastructure/managers/{manager}?tab=requests": "manager-default-1",
         "/admin/infrastructure/agents/{agent}": "{hostname}",
         "/admin/infrastructure/agents/{agent}?tab=images": "{hostname}",
+        "/admin/webhooks/{webhook}": "Operations chat",
     },
-    "Rules & Logs": {"/admin/webhooks/{webhook}": "Operations chat"},
 }
 """Pages about a single object, with their headings, by the menu that leads to their list."""
 

@@ -67,7 +67,7 @@ def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Ite
 def test_a_webhook_is_made_tried_changed_and_deleted(admin: Person, instance: Instance, receiver: Receiver):
     page = admin.page
     admin.open("/admin")
-    page.get_by_role("link", name="Rules & Logs").click()
+    page.get_by_role("link", name="Infrastructure").click()
     page.get_by_role("link", name="Webhooks").click()
     page.get_by_role("button", name="Create Webhook").first.click()
     dialog = page.get_by_role("dialog")

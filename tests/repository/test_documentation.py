@@ -51,6 +51,42 @@ def test_every_page_and_picture_can_be_found():
     assert large == []
 
 
+MENUS = {
+    place: set(re.findall(r"title: t`([^`]+)`", pages))
+    for place, pages in re.findall(
+        r"^  (\w+): \[(.+?)(?<!')\],$", (ROOT / "web/src/places.tsx").read_text(), re.MULTILINE | re.DOTALL
+    )
+}
+"""The places of the console, with the titles of their pages."""
+
+
+def menu_paths(text: str) -> list[list[str]]:
+    """The paths through the menus of the console that a text names, such as `*Workspaces → Catalogue*`."""
+    marked = re.findall(r"(?<!\*)\*{1,2}([A-Z][^*|`]*?→[^*|`]*?)\*{1,2}", text)
+    names = [re.split(r"\s+→\s+", path) for path in marked]
+    words = [re.split(r", ", path) for path in re.findall(r"\(((?:" + "|".join(MENUS) + r"), [A-Z][^()`]*?)[,)]", text)]
+    return names + words
+
+
+def test_the_paths_through_the_menus_exist():
+    texts = set(re.findall(r'^msgid "(.+)"$', (ROOT / "web/src/locales/de/others.po").read_text(), re.MULTILINE))
+    texts |= set(re.findall(r'^msgid "(.+)"$', (ROOT / "web/src/locales/de/first.po").read_text(), re.MULTILINE))
+    assert {"Staging", "Infrastructure", "Diagnostics"} <= MENUS.keys()
+    assert {"Managers", "Zones", "Docker Agents"} <= MENUS["Infrastructure"]
+    pages = set[str]().union(*MENUS.values())
+    wrong, checked = list[str](), 0
+    messages = [path for source in ("src", "packages") for path in (ROOT / source).rglob("*.py")]
+    for file in (*PAGES, *messages):
+        for first, second, *others in menu_paths(file.read_text()):
+            checked += 1
+            is_page = second in MENUS.get(first, set())
+            is_action = first in pages and second in texts
+            if not (is_page or is_action) or any(each not in texts for each in others):
+                wrong.append(f"{file.relative_to(ROOT)}: {' → '.join([first, second, *others])}")
+    assert wrong == []
+    assert checked > 40
+
+
 def test_every_decision_is_listed_by_its_title():
     index = (RECORDS / "README.md").read_text()
     for page in RECORDS.glob("0*.md"):

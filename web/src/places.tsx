@@ -156,7 +156,7 @@ const MENUS = {
     },
     { path: '/admin/session-videos/:sessionId', page: SessionVideoPage, wide: true },
   ],
-  Pools: [
+  Staging: [
     {
       path: '/admin/staging',
       title: t`Staging`,
@@ -173,6 +173,14 @@ const MENUS = {
     { path: '/admin/workspaces/:imageId', page: WorkspacePage },
     { path: '/admin/catalogue', title: t`Catalogue`, icon: IconBuildingStore, needs: 'images', page: Catalogue },
     { path: '/admin/homes', title: t`Home Folders`, icon: IconHome, needs: 'homes', page: Homes },
+    {
+      path: '/admin/web-filter',
+      title: t`Web Filter`,
+      create: t`Create Policy`,
+      icon: IconShieldHalf,
+      needs: 'webfilters',
+      page: WebFilter,
+    },
   ],
   People: [
     { path: '/admin/users', title: t`Users`, create: t`Create User`, icon: IconUser, needs: 'users', page: Users },
@@ -207,7 +215,7 @@ const MENUS = {
     },
     { path: '/admin/secrets', title: t`Secrets`, icon: IconLockPassword, needs: 'secrets', page: Secrets },
   ],
-  Fleet: [
+  Infrastructure: [
     {
       path: '/admin/infrastructure/stage-map',
       title: t`Stage Map`,
@@ -257,8 +265,18 @@ const MENUS = {
       needs: 'agents',
       page: Gateways,
     },
+    {
+      path: '/admin/webhooks',
+      title: t`Webhooks`,
+      create: t`Create Webhook`,
+      icon: IconWebhook,
+      needs: 'webhooks',
+      page: Webhooks,
+    },
+    { path: '/admin/webhooks/:webhookId', page: WebhookPage },
+    { path: '/admin/settings', title: t`Settings`, icon: IconSettings, needs: 'settings', page: Settings },
   ],
-  'Rules & Logs': [
+  Diagnostics: [
     { path: '/admin/diagnostics/logs', title: t`Logs`, icon: IconNotes, needs: 'system', page: Logs },
     {
       path: '/admin/diagnostics/launches',
@@ -277,24 +295,6 @@ const MENUS = {
       page: ManagerRequests,
     },
     { path: '/admin/diagnostics/audit', title: t`Audit`, icon: IconClipboardCheck, needs: 'audit', page: Audit },
-    {
-      path: '/admin/web-filter',
-      title: t`Web Filter`,
-      create: t`Create Policy`,
-      icon: IconShieldHalf,
-      needs: 'webfilters',
-      page: WebFilter,
-    },
-    {
-      path: '/admin/webhooks',
-      title: t`Webhooks`,
-      create: t`Create Webhook`,
-      icon: IconWebhook,
-      needs: 'webhooks',
-      page: Webhooks,
-    },
-    { path: '/admin/webhooks/:webhookId', page: WebhookPage },
-    { path: '/admin/settings', title: t`Settings`, icon: IconSettings, needs: 'settings', page: Settings },
   ],
 } satisfies Record<string, (Place | Listed)[]>;
 
@@ -306,21 +306,21 @@ export type Section = Exclude<Menu, 'Account'>;
 export const SECTIONS: Record<Section, TablerIcon> = {
   Today: IconCalendarEvent,
   Sessions: IconDeviceDesktop,
-  Pools: IconStack2,
+  Staging: IconStack2,
   Workspaces: IconApps,
   People: IconUsersGroup,
-  Fleet: IconServer2,
-  'Rules & Logs': IconListDetails,
+  Infrastructure: IconServer2,
+  Diagnostics: IconListDetails,
 };
 
 export const SECTION_TITLES: Record<Section, string> = {
   Today: t`Today`,
   Sessions: t`Sessions`,
-  Pools: t`Pools`,
+  Staging: t`Staging`,
   Workspaces: t`Workspaces`,
   People: t`People`,
-  Fleet: t`Fleet`,
-  'Rules & Logs': t`Rules & Logs`,
+  Infrastructure: t`Infrastructure`,
+  Diagnostics: t`Diagnostics`,
 };
 
 export const PLACES: (Place | Listed)[] = [

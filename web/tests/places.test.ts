@@ -26,11 +26,11 @@ test('the navigation has seven places', () => {
   expect(Object.keys(SECTIONS)).toEqual([
     'Today',
     'Sessions',
-    'Pools',
+    'Staging',
     'Workspaces',
     'People',
-    'Fleet',
-    'Rules & Logs',
+    'Infrastructure',
+    'Diagnostics',
   ]);
 });
 

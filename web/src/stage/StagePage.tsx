@@ -16,7 +16,7 @@ import { StageMap } from './StageMap';
 import { StageTable } from './StageTable';
 import { useLooks } from './useLooks';
 
-/** Fleet → Stage Map: the whole fleet with its sessions as a picture, or the same facts as a table. */
+/** Infrastructure → Stage Map: the whole fleet with its sessions as a picture, or the same facts as a table. */
 export function StagePage() {
   const { title, icon } = usePlace();
   const { data, error } = useQuery(stageMapQuery);

@@ -20,7 +20,7 @@ from greenroom.core.fleet.addresses import NO_EDGE, EdgeRegistration
 
 Role = Literal["agent", "gateway"]
 
-CREATE_ANOTHER: Final = "Create another one (Fleet, Docker Agents, Add Agent)."
+CREATE_ANOTHER: Final = "Create another one (Infrastructure, Docker Agents, Add Agent)."
 
 MAX_LOGGED: Final = 20
 """The maximum number of logged refusals of one address within `LOG_WINDOW_S`."""

@@ -117,7 +117,7 @@ class Enrollment:
                 LogCode.EDGE_ADDRESS_REQUESTED,
                 f"{subject} reports {edge.requested or 'no address'} as the address of its edge gateway;"
                 f" {previous} stays in use until an administrator confirms the change. Confirm it if an administrator"
-                f" changed it on the host (Fleet, Docker Agents, or greenroom agents confirm-edge"
+                f" changed it on the host (Infrastructure, Docker Agents, or greenroom agents confirm-edge"
                 f" {request.agent_id}); otherwise decline it, disable the Agent and check its host",
             )
 

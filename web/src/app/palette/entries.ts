@@ -87,7 +87,7 @@ const HEADINGS: Record<Hit['kind'], string> = {
   service_account: t`Service accounts`,
   session: t`Sessions`,
   setting: t`Settings`,
-  staging_config: t`Pools`,
+  staging_config: t`Staging`,
   user: t`Users`,
   webhook: t`Webhooks`,
   zone: t`Zones`,

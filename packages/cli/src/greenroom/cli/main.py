@@ -103,7 +103,7 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
         "filter-policies": _noun("Web filter policies: the sites that sessions may open.", "access"),
         "secrets": _noun("Secrets that web filters add to requests of leased sessions; sessions cannot read them."),
     },
-    "Fleet": {
+    "Infrastructure": {
         "zones": _noun("Zones: parts of the deployment with separate Managers and Agents."),
         "managers": _noun(
             "Managers: the processes that coordinate Agents; the Primary of each zone also fills its pools.", "fleet"

@@ -38,7 +38,7 @@ const WORDS: Record<string, string> = {
 };
 const TONES: Record<string, Tone> = { done: 'neutral', refused: 'failure', failed: 'warning', unknown: 'warning' };
 
-/** Rules & Logs → Audit: who changed or opened what. */
+/** Diagnostics → Audit: who changed or opened what. */
 export function Audit() {
   const [params, setParams] = useSearchParams();
   const result = RESULTS.find((each) => each === params.get('result')) ?? null;

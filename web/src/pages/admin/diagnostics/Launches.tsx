@@ -31,7 +31,7 @@ const OUTCOMES = ['staged', 'on_demand', 'failed'] as const;
 const LABELS = { staged: t`Staged`, on_demand: t`On demand`, failed: t`Failed` };
 const WORDS: Record<string, string> = { staged: t`staged`, on_demand: t`on demand`, failed: t`failed` };
 
-/** Rules & Logs → Launches: all launches, including those without a session. */
+/** Diagnostics → Launches: all launches, including those without a session. */
 export function Launches() {
   const [params, setParams] = useSearchParams();
   const outcome = OUTCOMES.find((each) => each === params.get('outcome')) ?? null;

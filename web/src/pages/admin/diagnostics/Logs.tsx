@@ -3,7 +3,7 @@ import { Trans } from '@lingui/react/macro';
 import { PageHeader } from '../../../components/PageHeader';
 import { LogsTable } from './LogsTable';
 
-/** Rules & Logs → Logs: every decision with its reason, newest first. */
+/** Diagnostics → Logs: every decision with its reason, newest first. */
 export function Logs() {
   return (
     <>

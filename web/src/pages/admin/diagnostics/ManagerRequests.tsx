@@ -3,7 +3,7 @@ import { Trans } from '@lingui/react/macro';
 import { PageHeader } from '../../../components/PageHeader';
 import { RequestsTable } from './RequestsTable';
 
-/** Rules & Logs → Manager Requests: the refused requests of Agents to Managers, and the counts of all others. */
+/** Diagnostics → Manager Requests: the refused requests of Agents to Managers, and the counts of all others. */
 export function ManagerRequests() {
   return (
     <>

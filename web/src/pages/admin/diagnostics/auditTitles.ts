@@ -11,7 +11,7 @@ const CATEGORIES: Record<Category, string> = {
   recordings: t`Recordings`,
   people: t`People`,
   workspaces: t`Workspaces and pools`,
-  fleet: t`Fleet`,
+  fleet: t`Infrastructure`,
   rules: t`Settings and rules`,
 };
 

@@ -57,7 +57,7 @@ const BULK: Bulk<Agent> = {
   ],
 };
 
-/** Fleet → Docker Agents: the machines on which sessions run. */
+/** Infrastructure → Docker Agents: the machines on which sessions run. */
 export function Agents() {
   const allowed = useAllowed();
   const mayModify = allowed('agents_modify');

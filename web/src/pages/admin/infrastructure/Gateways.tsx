@@ -31,7 +31,7 @@ const COLUMNS: Column<Gateway>[] = [
   timeColumn('last', t`Last Reported Time`, (row) => row.last_reported, t`never`),
 ];
 
-/** Fleet → Gateways: web gateways that joined on separate hosts. */
+/** Infrastructure → Gateways: web gateways that joined on separate hosts. */
 export function Gateways() {
   return (
     <ResourcePage

@@ -79,7 +79,7 @@ const POOLS: Column<MachinePool>[] = [
   enabledColumn((row) => <Enabled pool={row} />),
 ];
 
-/** Fleet → Machine Pools: machine pools, a preview of their plan, and the machine orders. */
+/** Infrastructure → Machine Pools: machine pools, a preview of their plan, and the machine orders. */
 export function Machines() {
   const orders = useQuery(machineOrdersQuery);
   const allowed = useAllowed();

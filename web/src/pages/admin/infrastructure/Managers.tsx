@@ -67,7 +67,7 @@ const COLUMNS: Column<Manager>[] = [
   },
 ];
 
-/** Fleet → Managers. */
+/** Infrastructure → Managers. */
 export function Managers() {
   const managers = useQuery(managersQuery);
   return (

@@ -29,7 +29,7 @@ const COLUMNS: Column<Zone>[] = [
   { key: 'proxy', title: t`Proxy Connections`, value: proxyOf },
 ];
 
-/** Fleet → Zones. */
+/** Infrastructure → Zones. */
 export function Zones() {
   return (
     <ResourcePage

@@ -29,7 +29,7 @@ const COLUMNS: Column<StagingConfig>[] = [
   },
   {
     key: 'desired',
-    title: t`Desired`,
+    title: t`Desired Sessions`,
     value: (row) => row.num_sessions,
     align: 'right',
     render: (row) => (
@@ -64,7 +64,7 @@ const COLUMNS: Column<StagingConfig>[] = [
   actionsColumn((row) => <ConfigActions config={row} />),
 ];
 
-/** Pools → Staging: the staging configs and their pools. */
+/** Staging: the staging configs and their pools. */
 export function Staging() {
   return (
     <ResourcePage

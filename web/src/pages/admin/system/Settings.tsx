@@ -12,7 +12,7 @@ import { SettingsForm } from '../../../components/settings/SettingsForm';
 import { serverText } from '../../../serverTexts';
 import { LogoField } from './LogoField';
 
-/** Rules & Logs → Settings: the settings of the deployment. */
+/** Infrastructure → Settings: the settings of the deployment. */
 export function Settings() {
   const queries = useQueryClient();
   const settings = useQuery(settingsQuery);

@@ -70,7 +70,7 @@ const COLUMNS: Column<FilterPolicy>[] = [
   },
 ];
 
-/** Rules & Logs → Web Filter: policies of workspaces and groups for the sites that sessions may open. */
+/** Workspaces → Web Filter: policies of workspaces and groups for the sites that sessions may open. */
 export function WebFilter() {
   const [tried, setTried] = useState<FilterPolicy | null>(null);
   return (

@@ -42,7 +42,7 @@ const COLUMNS: Column<Webhook>[] = [
   timeColumn('delivered', t`Last Delivered`, (row) => row.last_delivered, t`never`),
 ];
 
-/** Rules & Logs → Webhooks: the servers that receive events. */
+/** Infrastructure → Webhooks: the servers that receive events. */
 export function Webhooks() {
   const [made, setMade] = useState<Schemas['WebhookMade'] | null>(null);
   return (
