@@ -13,6 +13,7 @@ import httpx2
 import pytest
 from tests.support.agents import ToldAgent, joined, row, seen, session, user
 from tests.support.managers import Fleet, manager_here
+from tests.support.postgres import incompressible_text
 from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
@@ -138,16 +139,18 @@ async def test_reports_of_images_and_capacity_concern_their_sender_alone(two: Tw
 async def test_log_lines_are_not_about_sessions_or_users_of_others(two: Two):
     own = await session(two.db, two.intruder, status="running", friendly_name="Other")
     lines = [
-        LogLine(at=1.0, level="ERROR", code="spoofed", message="1", session_id=two.session_id, user_id=two.user_id),
-        LogLine(at=1.0, level="ERROR", code="spoofed", message="2", session_id=own, user_id=two.user_id),
-        LogLine(at=1.0, level="ERROR", code="spoofed", message="3", user_id=two.user_id),
+        LogLine(
+            at=1.0, level="ERROR", code="launch-failed", message="1", session_id=two.session_id, user_id=two.user_id
+        ),
+        LogLine(at=1.0, level="ERROR", code="launch-failed", message="2", session_id=own, user_id=two.user_id),
+        LogLine(at=1.0, level="ERROR", code="launch-failed", message="3", user_id=two.user_id),
     ]
     await two.intruder.check_in(logs=lines, once=True)
 
     async def written() -> list[dict[str, Any]]:
         return await two.db.fetch(
             "SELECT message, session_id::text, user_id::text, details->>'agent_id' AS agent_id FROM logs"
-            " WHERE code = 'spoofed' ORDER BY message"
+            " WHERE code = 'launch-failed' ORDER BY message"
         )
 
     rows = await eventually(written)
@@ -155,12 +158,16 @@ async def test_log_lines_are_not_about_sessions_or_users_of_others(two: Two):
     assert {r["agent_id"] for r in rows} == {two.intruder.agent_id}
 
     await two.victim.check_in(
-        logs=[LogLine(at=1.0, level="INFO", code="own", message="4", session_id=two.session_id, user_id=two.user_id)],
+        logs=[
+            LogLine(
+                at=1.0, level="INFO", code="stream-opened", message="4", session_id=two.session_id, user_id=two.user_id
+            )
+        ],
         once=True,
     )
 
     async def of_its_own() -> list[dict[str, Any]]:
-        return await two.db.fetch("SELECT session_id::text, user_id::text FROM logs WHERE code = 'own'")
+        return await two.db.fetch("SELECT session_id::text, user_id::text FROM logs WHERE code = 'stream-opened'")
 
     assert await eventually(of_its_own) == [{"session_id": two.session_id, "user_id": two.user_id}]
 
@@ -186,3 +193,23 @@ async def test_an_agent_cannot_report_as_another(two: Two):
         for name in ("refused_reason", "refused_at", "refused_address"):
             rows["agent"][0]["row"].pop(name, None)
     assert after == before
+
+
+async def test_a_log_line_with_a_long_or_unknown_code_delays_no_other(two: Two):
+    lines = [
+        LogLine(at=1.0, level="INFO", code="x" * 64 + incompressible_text(3936), message="5"),
+        LogLine(at=1.0, level="INFO", code="launch-failed", message="6"),
+    ]
+    await two.intruder.check_in(logs=lines, once=True)
+    await two.victim.check_in(logs=[LogLine(at=1.0, level="INFO", code="launch-failed", message="7")], once=True)
+
+    async def written() -> list[dict[str, Any]]:
+        rows = await two.db.fetch("SELECT code, right(message, 1) AS last FROM logs WHERE component = 'agent'")
+        return sorted(rows, key=lambda row: row["last"]) if len(rows) >= 3 else []
+
+    rows = await eventually(written)
+    assert [(row["code"], row["last"]) for row in rows[-3:]] == [
+        ("agent-log-unknown", "5"),
+        ("launch-failed", "6"),
+        ("launch-failed", "7"),
+    ]

@@ -11,12 +11,14 @@ import pytest
 from psycopg.rows import DictRow
 from tests.database.locks import waiting
 from tests.support import rows
+from tests.support.postgres import incompressible_text
 from tests.support.waiting import eventually, timers_set
 
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database, Params
 from greenroom.db.diagnostics import batches
-from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.diagnostics.batches import insert_rows
+from greenroom.db.diagnostics.logs import LogRow, LogWriter
 from greenroom.db.diagnostics.views import RequestLog
 
 
@@ -71,15 +73,25 @@ async def test_rows_that_wait_are_one_statement(db: Database, monkeypatch: pytes
     assert len(statements) == 3
 
 
-async def test_a_log_row_that_cannot_be_stored_does_not_hold_up_the_others(db: Database):
+async def test_a_log_row_that_cannot_be_stored_in_full_does_not_hold_up_the_others(db: Database):
     logs = LogWriter(db, "api")
     logs.write(LogCode.LOGIN, "m")
-    logs.write(LogCode.LOGOUT, "m", session_id="no uuid")
+    logs.write(LogCode.LOGOUT, "without its session", session_id="no uuid", details={"a": 1})
+    logs.add(LogRow(level="INFO", component="agent", code=incompressible_text(4000), message="m"))
     logs.write(LogCode.PASSWORD_CHANGED, "m")
     await logs.flush()
-    await logs.flush()
-    written = await db.fetch("SELECT code FROM logs ORDER BY log_id")
-    assert [row["code"] for row in written] == ["login", "password-changed", "log-rows-dropped"]
+    written = await db.fetch("SELECT left(code, 16) AS code, message, details FROM logs ORDER BY log_id")
+    assert [row["code"] for row in written] == ["login", "logout", incompressible_text(4000)[:16], "password-changed"]
+    assert (written[1]["message"], written[1]["details"]) == ("without its session", {})
+
+
+async def test_a_row_that_an_index_cannot_hold_is_no_outage(db: Database):
+    await db.write("CREATE TABLE written (text text PRIMARY KEY)")
+    statement: LiteralString = "INSERT INTO written SELECT r ->> 'text' FROM jsonb_array_elements(%(rows)s) r"
+    rows = [{"text": text} for text in ("a", incompressible_text(4000), "b")]
+    assert await insert_rows(db, statement, rows) == 1
+    assert await db.fetch("SELECT text FROM written ORDER BY text") == [{"text": "a"}, {"text": "b"}]
+    assert await insert_rows(db, statement, [rows[1]], lambda _: {"text": "reduced"}) == 0
 
 
 async def test_a_request_of_an_agent_without_a_real_id_delays_no_other(db: Database):

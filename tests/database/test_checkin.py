@@ -29,7 +29,7 @@ async def test_nonsense_is_answered_422(agent: ToldAgent):
     response = await agent.post("/v1/check-in", agent.message(seen("not-an-id")))
     assert response.status_code == 422
     for at in (-1.0, 1e12):
-        line = LogLine(at=at, level="INFO", code="odd", message="of a time no calendar has")
+        line = LogLine(at=at, level="INFO", code="stream-opened", message="of a time no calendar has")
         response = await agent.post("/v1/check-in", agent.message(logs=[line]))
         assert (response.status_code, "`$.logs[0].at`" in response.json()["message"]) == (422, True)
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from greenroom.wire.fields import MAX_HOME_BYTES, MAX_TEXT
+from greenroom.wire.fields import MAX_HOME_BYTES, MAX_SHORT_TEXT, MAX_TEXT
 from greenroom.wire.messages import JPEG, MAX_DETAILS, MAX_PICTURE_BYTES, MAX_SESSIONS, CheckIn, CommandReport
 
 ID = "0c7f0f3e-58f5-4a35-9d2c-6f0f5d1f7a01"
@@ -85,6 +85,21 @@ def test_a_log_line_loses_an_invalid_session_and_large_details():
     ).logs
     assert (odd.session_id, odd.details) == (None, {})
     assert (good.session_id, good.details) == (ID, {"text": "x"})
+
+
+def test_short_texts_keep_only_their_end():
+    long = "a\0" + "x" * 4000
+    places = dict.fromkeys(("container_id", "spec_hash", "address"), long)
+    message = decoded(
+        sessions=[{**SESSION, **places}],
+        logs=[{**LINE, "code": long}],
+        images=[{"name": long, "state": "failed", "digest": long, "error": long}],
+        runtime_error=long,
+    )
+    (session,), (line,), (image,) = message.sessions, message.logs, message.images or []
+    short = (session.container_id, session.spec_hash, session.address, line.code, image.name, image.digest)
+    assert set(short) == {"x" * MAX_SHORT_TEXT}
+    assert image.error == message.runtime_error == "a" + "x" * 4000
 
 
 @pytest.mark.parametrize(

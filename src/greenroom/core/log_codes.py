@@ -125,6 +125,7 @@ class LogCode(StrEnum):
     AGENT_SPEC = "agent-spec", ERROR
     AGENT_REPORT_UNKNOWN = "agent-report-unknown", WARNING
     AGENT_REPORT_MISMATCH = "agent-report-mismatch", WARNING
+    AGENT_LOG_UNKNOWN = "agent-log-unknown", WARNING
     AGENT_STRANGER_REMOVED = "agent-stranger-removed", WARNING
     AGENT_OFFERS_NOTHING = "agent-offers-nothing", ERROR
     AGENT_OFFERS_AGAIN = "agent-offers-again", INFO

@@ -10,6 +10,7 @@ import msgspec
 UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 Uuid = Annotated[str, msgspec.Meta(pattern=rf"\A{UUID.pattern}\Z")]
 MAX_TEXT: Final = 64_000
+MAX_SHORT_TEXT: Final = 255
 MAX_HOME_BYTES: Final = 2**62
 MAX_METERED: Final = 500
 """The maximum number of sessions whose use an Agent reports. It limits the size of its check-ins."""
@@ -18,12 +19,14 @@ Moment = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
 """Seconds since the epoch, before the year 10000, because Python dates cannot represent later times."""
 
 
-def clean_texts(message: msgspec.Struct, *fields: str) -> None:
+def clean_texts(message: msgspec.Struct, *fields: str, max_length: int = MAX_TEXT) -> None:
     """Clean texts of a container or a runtime in a message that is being created: remove NUL, which PostgreSQL cannot
-    store, and keep only the last `MAX_TEXT` characters."""
+    store, and keep only the last `max_length` characters. A longer text must not refuse the message, because the Agent
+    would send it again. A field may be None."""
     for field in fields:
-        text: str = getattr(message, field)
-        msgspec.structs.force_setattr(message, field, text.replace("\0", "")[-MAX_TEXT:])
+        text: str | None = getattr(message, field)
+        if text is not None:
+            msgspec.structs.force_setattr(message, field, text.replace("\0", "")[-max_length:])
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

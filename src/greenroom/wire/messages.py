@@ -26,6 +26,7 @@ from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.definition import PullPolicy
 from greenroom.wire.fields import (
     MAX_METERED,
+    MAX_SHORT_TEXT,
     UUID,
     HomeRemoval,
     HomeReport,
@@ -102,6 +103,10 @@ class ImageReport(Message, frozen=True, kw_only=True):
     """The reason why the pull failed, or why the refresh of an image that is `present` failed."""
     refreshed: float = 0.0
     """The newest `DesiredImage.refresh` that was completed."""
+
+    def __post_init__(self) -> None:
+        clean_texts(self, "reason", "error")
+        clean_texts(self, "name", "digest", max_length=MAX_SHORT_TEXT)
 
 
 class Register(Message, frozen=True, kw_only=True):
@@ -217,6 +222,7 @@ class Observed(Message, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         clean_texts(self, "probe_error", "log_tail", "error")
+        clean_texts(self, "container_id", "spec_hash", "address", max_length=MAX_SHORT_TEXT)
 
 
 class LogLine(Message, frozen=True, kw_only=True):
@@ -233,6 +239,7 @@ class LogLine(Message, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         clean_texts(self, "message")
+        clean_texts(self, "code", max_length=MAX_SHORT_TEXT)
         if self.session_id is not None and not UUID.fullmatch(self.session_id):
             msgspec.structs.force_setattr(self, "session_id", None)
         if len(msgspec.json.encode(self.details)) > MAX_DETAILS:
@@ -277,7 +284,7 @@ class CheckIn(Message, frozen=True, kw_only=True):
     logs: list[LogLine] = []
 
     def __post_init__(self) -> None:
-        clean_texts(self, "crash_loop")
+        clean_texts(self, "crash_loop", "runtime_error")
         session_ids = [text for text in self.unknown if UUID.fullmatch(text)]
         msgspec.structs.force_setattr(self, "unknown", session_ids[:MAX_SESSIONS])
 

@@ -195,6 +195,7 @@ async def test_names_of_every_unicode_category_are_stored_or_refused(scim: Provi
         (b'{"userName": "a", "displayName": "\\u0000"}', "invalidValue"),
         (b'{"userName": "a", "displayName": "\\ud800"}', "invalidValue"),
         (b'{"userName": "a", "active": "perhaps"}', "invalidValue"),
+        (b'{"userName": "a", "externalId": "%s"}' % (b"x" * 256), "invalidValue"),
     ],
 )
 async def test_a_body_that_cannot_be_used_is_400(scim: Provisioner, body: bytes, kind: str):
@@ -202,6 +203,17 @@ async def test_a_body_that_cannot_be_used_is_400(scim: Provisioner, body: bytes,
     answer = await scim.http.post(f"{SCIM}/Users", content=body, headers=headers)
     assert (answer.status_code, answer.json()["scimType"]) == (400, kind), answer.text
     assert (await scim.done("GET", "/Users"))["totalResults"] == 0
+
+
+async def test_a_long_external_id_of_a_group_is_400(scim: Provisioner):
+    made = await scim.done("POST", "/Groups", {"displayName": "A", "externalId": "x" * 255})
+    change = {"op": "replace", "path": "externalId", "value": "x" * 256}
+    body = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [change]}
+    for method, path, sent in (
+        ("POST", "/Groups", {"displayName": "B", "externalId": "x" * 4000}),
+        ("PATCH", f"/Groups/{made['id']}", body),
+    ):
+        assert (await scim.refused(400, method, path, sent))["scimType"] == "invalidValue"
 
 
 async def test_a_body_of_more_than_1_mib_is_413(scim: Provisioner):

@@ -72,6 +72,10 @@ entries of its own, also for root."""
 
 _OPTIONS: Final = ("bind", "gid", "mode", "required", "skip_check", "uid")
 _MAX_NAME: Final = 200
+_MAX_TOKEN: Final = _MAX_NAME + 17
+"""The maximum characters of the value of a token: a name of a folder with its digest (`folder_name`)."""
+_MAX_PROFILE_BYTES: Final = 2000
+"""The maximum bytes of the path of a profile with its values. The index of the paths in use stores no longer ones."""
 
 
 def source_problem(source: str, private: Iterable[str] = (), volumes_folder: str = VOLUMES_FOLDER) -> str | None:
@@ -141,6 +145,11 @@ def profile_problem(path: str) -> str | None:
         )
     if "://" in path:
         return f"{path} is not a folder of the host; profiles need a folder, which may be on a network file system."
+    longest = path
+    for token in TOKENS:
+        longest = longest.replace(token, "x" * _MAX_TOKEN)
+    if len(longest.encode()) > _MAX_PROFILE_BYTES:
+        return f"The path must have at most {_MAX_PROFILE_BYTES} bytes, also for the longest name of a user."
     return _path_problem(path)
 
 

@@ -95,15 +95,24 @@ class WaitingRows(Generic[Row]):
 
 
 def inserting(
-    db: Database, statement: LiteralString, to_json: Callable[[Row], JsonRow]
+    db: Database,
+    statement: LiteralString,
+    to_json: Callable[[Row], JsonRow],
+    reduced: Callable[[JsonRow], JsonRow] | None = None,
 ) -> Callable[[Sequence[Row]], Awaitable[int]]:
     """Return a function that inserts rows with `statement`, which gets all rows as the JSON list `rows`. One statement
-    for each row would cost several times as much."""
-    return lambda rows: insert_rows(db, statement, [to_json(row) for row in rows])
+    for each row would cost several times as much. `reduced` is as for `insert_rows`."""
+    return lambda rows: insert_rows(db, statement, [to_json(row) for row in rows], reduced)
 
 
-async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[JsonRow]) -> int:
-    """Run `statement` with all `rows`; a row that cannot be stored is omitted and logged.
+async def insert_rows(
+    db: Database,
+    statement: LiteralString,
+    rows: Sequence[JsonRow],
+    reduced: Callable[[JsonRow], JsonRow] | None = None,
+) -> int:
+    """Run `statement` with all `rows`. A row that cannot be stored is stored as `reduced` returns it; without
+    `reduced`, or if that is impossible too, it is omitted and logged.
 
     Returns the number of omitted rows. Raises Unavailable: the database cannot be reached; no row was written.
     """
@@ -112,11 +121,16 @@ async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[Jso
     except DatabaseUnavailable:
         raise
     except Exception:  # noqa: BLE001 -- an error of one row is logged by `_insert_one_by_one`
-        return await _insert_one_by_one(db, statement, rows)
+        return await _insert_one_by_one(db, statement, rows, reduced)
     return 0
 
 
-async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Sequence[JsonRow]) -> int:
+async def _insert_one_by_one(
+    db: Database,
+    statement: LiteralString,
+    rows: Sequence[JsonRow],
+    reduced: Callable[[JsonRow], JsonRow] | None,
+) -> int:
     """Insert each row with its own statement, all in one transaction: if the connection is lost, no row is written."""
 
     async def insert(connection: Connection, row: JsonRow) -> None:
@@ -125,7 +139,11 @@ async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Seque
     left_out = 0
     async with db.transaction() as connection:
         for row in rows:
-            if error := await refusal(connection, insert, row):
+            error = await refusal(connection, insert, row)
+            if error and reduced:
+                log.error("a row cannot be stored in full", reason=str(error))
+                error = await refusal(connection, insert, reduced(row))
+            if error:
                 log.error("a row cannot be stored; it is left out", reason=str(error))
                 left_out += 1
     return left_out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, LiteralString, TypedDict, Unpack
@@ -12,7 +12,7 @@ import structlog
 
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LEVELS, Level, LogCode, LogDetails, is_security_event
-from greenroom.core.text import one_line
+from greenroom.core.text import MAX_NAME, one_line
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import WaitingRows, inserting, storable
 from greenroom.db.rows import values_of
@@ -84,7 +84,8 @@ class LogWriter:
         self._db = db
         self._component = component
         self.zone_name = zone_name
-        self._rows = WaitingRows[LogRow](inserting(db, _INSERT, _to_json), row_name="log rows", max_rows=MAX_QUEUED)
+        insert = inserting(db, _INSERT, _to_json, _reduced)
+        self._rows = WaitingRows[LogRow](insert, row_name="log rows", max_rows=MAX_QUEUED)
         self._writing = asyncio.Lock()
         self.urgent = False
         """True while a queued row must be stored before the api answers the request that caused it."""
@@ -150,3 +151,9 @@ def _to_json(row: LogRow) -> dict[str, Any]:
         "details": storable(row.details),
         "security": is_security_event(row.component, row.code, row.details),
     }
+
+
+def _reduced(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row that cannot be stored without its ids, names and details."""
+    kept = {name: row[name] for name in ("time", "level", "component", "message", "security")}
+    return kept | {"code": row["code"][:MAX_NAME], "details": {}}

@@ -41,6 +41,7 @@ from greenroom.wire.messages import VERSION, Answer, CheckIn
 log = structlog.get_logger(__name__)
 
 
+_LOG_CODES: Final = frozenset(map(str, LogCode))
 MAX_TERMS_AHEAD: Final = 1_000_000
 """The maximum by which the term of an Agent may exceed the term of the zone, which is lower after a restore of the
 database. A message with a larger difference is forged, and would use up the terms."""
@@ -201,11 +202,12 @@ class CheckIns:
             except Unavailable as error:
                 log.warning("log lines of an Agent are stored without their sessions", reason=error.message)
         for line in message.logs:
+            is_known = line.code in _LOG_CODES
             row = LogRow(
                 level=line.level,
                 component="agent",
-                code=line.code,
-                message=line.message,
+                code=line.code if is_known else str(LogCode.AGENT_LOG_UNKNOWN),
+                message=line.message if is_known else f"{line.code}: {line.message}",
                 zone_name=self._logs.zone_name,
                 session_id=line.session_id if line.session_id in users else None,
                 user_id=line.user_id if line.user_id and users.get(line.session_id or "") == line.user_id else None,

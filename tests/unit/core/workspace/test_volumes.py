@@ -154,6 +154,9 @@ def test_a_profile_is_always_of_one_user():
     assert profile_problem("s3://bucket@endpoint/{username}/") is not None
     assert profile_problem("/etc/{username}") is not None
     assert profile_problem("/p/{username}") is None
+    assert profile_problem("/p/{username}/" + "x" * 1779) is None
+    for long in ("/p/{username}/" + "x" * 1780, "/p/" + "{username}/" * 10, "/p/" + "é" * 1000):
+        assert "at most 2000 bytes" in str(profile_problem(long)), long
 
 
 def test_the_later_layer_wins_where_two_have_one_place():

@@ -26,6 +26,7 @@ from greenroom.identity.scim.access import ScimCall
 from greenroom.identity.scim.membership import member_ids_of, patch_group, unknown_member
 from greenroom.identity.scim.resources import (
     ScimGroup,
+    external_id_of,
     group_name,
     group_resource,
     require_version,
@@ -71,7 +72,7 @@ async def create_group(call: ScimCall, group: ScimGroup) -> ScimGroup:
         group_id = await groups.insert_group(
             connection, name=name, description=description, priority=PRIORITY, permissions=[]
         )
-        await statements.insert_group_row(connection, client_id, group_id, group.external_id)
+        await statements.insert_group_row(connection, client_id, group_id, external_id_of(group))
         await _change_members(access, client_id, group_id, added=member_ids)
         row = await statements.get_group_row(connection, client_id, group_id)
     await _notify(call)
@@ -104,7 +105,7 @@ async def change_group(call: ScimCall, group_id: str, edit: GroupEdit, if_match:
             await groups.update_group(connection, replace(stored, name=name))
         await _change_members(access, client_id, group_id, added=new_ids - old_ids, removed=old_ids - new_ids)
         if (name, new.external_id, new_ids) != (before.name, before.external_id, old_ids):
-            await statements.update_group_row(connection, group_id, new.external_id)
+            await statements.update_group_row(connection, group_id, external_id_of(new))
         after = await statements.get_group_row(connection, client_id, group_id)
     await _notify(call)
     old_names, new_names = _names(before), _names(after)

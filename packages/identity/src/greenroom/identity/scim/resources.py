@@ -188,6 +188,13 @@ def user_fields(user: ScimUser) -> UserFields:
     )
 
 
+def external_id_of(resource: ScimUser | ScimGroup) -> str | None:
+    """Return the id of a resource at the client. Raises Invalid: it is longer than the database can index."""
+    if resource.external_id is not None and len(resource.external_id) > MAX_FIELD_CHARACTERS:
+        raise Invalid(f"The externalId has more than {MAX_FIELD_CHARACTERS} characters.", scim_type="invalidValue")
+    return resource.external_id
+
+
 def _normal_username(text: str) -> str:
     try:
         username = normal_name(text)

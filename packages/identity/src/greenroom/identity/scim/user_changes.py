@@ -25,6 +25,7 @@ from greenroom.identity.scim.resources import (
     POLICY,
     ScimUser,
     document_of,
+    external_id_of,
     require_version,
     translated_errors,
     user_fields,
@@ -75,7 +76,7 @@ async def create_user(call: ScimCall, user: ScimUser) -> ScimUser:
         await statements.insert_user_row(connection, client_id, user_id)
         identity_id = await _link_identity(connection, call, user_id, user, None)
         await statements.update_user_row(
-            connection, user_id, external_id=user.external_id, document=document_of(user), identity_id=identity_id
+            connection, user_id, external_id=external_id_of(user), document=document_of(user), identity_id=identity_id
         )
         row = await statements.get_user_row(connection, client_id, user_id)
     await change.db.notify(ChangeEvent(Topic.USERS))
@@ -124,7 +125,7 @@ async def change_user(call: ScimCall, user_id: str, edit: UserEdit, if_match: st
         if after != before or not unchanged:
             await users.update_user(connection, after)
             await statements.update_user_row(
-                connection, user_id, external_id=new.external_id, document=document, identity_id=identity_id
+                connection, user_id, external_id=external_id_of(new), document=document, identity_id=identity_id
             )
         if row.identity_id is not None and identity_id != row.identity_id:
             await credentials.delete_logins_of(connection, [user_id])
