@@ -26,6 +26,7 @@ from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter import FilterPolicy, LeaseEgress
 from greenroom.db import named_secrets as secrets
+from greenroom.db.access.roles import read_grants
 from greenroom.db.database import Database
 from greenroom.db.named_secrets import SecretFields, StoredSecret
 from greenroom.db.rows import values_of
@@ -94,8 +95,9 @@ async def update_secret(secret_id: UUID, body: SecretPatch, change: ChangeDep) -
     A change of `hosts`, `header` or `template` needs `value`, too. An API key needs `secrets_modify`, also for its
     owner's secrets.
     """
-    await _visible_secret(change.db, change.caller, secret_id, "secrets_modify")
+    secret = await _visible_secret(change.db, change.caller, secret_id, "secrets_modify")
     _require_key_permission(change.caller, "secrets_modify")
+    await _require_right_over_owner(change.db, change.caller, secret)
     sent = body.sent_fields()
     new_value: SecretStr | None = sent.pop("value", None)
     async with change.db.transaction() as connection:
@@ -129,6 +131,7 @@ async def delete_secret(secret_id: UUID, change: ChangeDep) -> None:
     """
     secret = await _visible_secret(change.db, change.caller, secret_id, "secrets_delete")
     _require_key_permission(change.caller, "secrets_delete")
+    await _require_right_over_owner(change.db, change.caller, secret)
     async with change.db.transaction() as connection:
         await secrets.delete_secret(connection, secret.secret_id)
     change.audit(LogCode.SECRET_DELETED, secret.name, before=values_of(SecretFields, secret))
@@ -141,6 +144,12 @@ async def _visible_secret(db: Database, caller: Caller, secret_id: UUID, code: s
     if not caller.may(code) and (secret.owner_id is None or secret.owner_id != _owner_id(caller)):
         raise NotFound(f"There is no secret {secret_id}; it may have been deleted.")
     return secret
+
+
+async def _require_right_over_owner(db: Database, caller: Caller, secret: StoredSecret) -> None:
+    """Require the right over the owner of a secret of another user. Raises Forbidden: the caller lacks it."""
+    if secret.owner_id is not None and secret.owner_id != _owner_id(caller):
+        caller.require_right_over(await read_grants(db, secret.owner_id))
 
 
 def _require_key_permission(caller: Caller, code: str) -> None:

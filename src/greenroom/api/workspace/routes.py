@@ -33,6 +33,7 @@ from greenroom.core.listing import order_of, words_of
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter import decision, require_disjoint
 from greenroom.core.workspace.homes import deletion_warning, home_remark, home_state
+from greenroom.db.access.roles import read_grants
 from greenroom.db.database import Database
 from greenroom.db.rows import values_of
 from greenroom.db.workspace import filter_policies, homes, images
@@ -280,11 +281,14 @@ async def get_home(home_id: UUID, db: Db, caller: Annotated[Caller, requires_own
 
 @home_router.delete("/homes/{home_id}", status_code=202, dependencies=[requires_own_or(DELETE_HOMES)])
 async def delete_home(home_id: UUID, change: ChangeDep) -> HomeView:
-    """Delete a home folder with all its files (`loss`). Users may delete their own. 409 while a session uses it.
+    """Delete a home folder with all its files (`loss`). Users may delete their own. 409 while a session uses it. The
+    home folder of a user with permissions that the caller lacks needs `users_modify_admin`.
 
     The Agent deletes the files as soon as it can, also after a restart. Until then, the folder stays in the list.
     """
     home = await _get_home(change.db, change.caller, home_id, DELETE_HOMES)
+    if home.user_id != change.caller.owner_id:
+        change.caller.require_right_over(await read_grants(change.db, home.user_id))
     await homes.request_removal(change.db, home.home_id)
     name = f"of {home.username or home.user_id} for {home.image_friendly_name or home.image_id} on {home.hostname}"
     if home.removal_id is None:

@@ -170,9 +170,11 @@ async def update_sign_on_provider(
 
 @router.delete("/sign-on-providers/{provider_id}", status_code=204, dependencies=[requires("settings_modify")])
 async def delete_sign_on_provider(provider_id: UUID, change: ChangeDep, context: SignOnContextDep) -> None:
-    """Delete a provider. Its log-ins end. Users and their identities remain."""
+    """Delete a provider. Its log-ins end. Users and their identities remain. The caller needs the same permissions as
+    for another issuer."""
     async with change.db.transaction() as connection:
         before = await statements.lock_provider(connection, str(provider_id))
+        await _require_right_to_redirect(change, connection, before, before.issuer)
         await require_permission_to_grant(change.db, change.caller, before, kept=before.rules, groups_must_exist=False)
         await _disable(connection, before)
     async with _end_logins_and_lock(change, context, before, f"{before.title} was deleted.") as connection:

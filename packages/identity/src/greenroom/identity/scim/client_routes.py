@@ -122,9 +122,11 @@ async def rotate_scim_token(client_id: UUID, change: ChangeDep, body: Rotation =
 
 @router.delete("/scim-clients/{client_id}", status_code=204, dependencies=[requires("settings_modify")])
 async def delete_scim_client(client_id: UUID, change: ChangeDep) -> None:
-    """Delete a SCIM client. Its users and groups remain, and become ordinary users and groups."""
+    """Delete a SCIM client. Its users and groups remain, and become ordinary users and groups. The caller needs the
+    same permissions as for a new token."""
     async with change.db.transaction() as connection:
         before = await statements.lock_client(connection, str(client_id))
+        await require_rights_of_client(change.caller, connection, before.client_id)
         await statements.delete_client(connection, before.client_id)
     change.audit(LogCode.SCIM_CLIENT_DELETED, before.name, before=values_of(ClientFields, before))
 
