@@ -25,3 +25,25 @@ def test_each_step_of_a_test_is_one_line(api: Pretended, greenroom: Callable[...
         f"connection: {result}. Correct the port.",
     ]
     assert (done.code, greenroom(noun, "test", ID, "--json").json["steps"]) == (int(not passed), steps)
+
+
+GROUP = "9756cb25-f886-495f-a612-4bb6080e87b9"
+
+
+@pytest.mark.parametrize("noun", ["sign-on-providers", "directories"])
+@pytest.mark.parametrize(
+    ("option", "rule"),
+    [
+        ("Staff=groups:/staff", ("groups", "/staff")),
+        ("Staff=memberOf:cn=staff,ou=groups,dc=example,dc=org", ("memberOf", "cn=staff,ou=groups,dc=example,dc=org")),
+        ('{"group": "Staff", "claim": "urn:oid:1.3", "value": "*"}', ("urn:oid:1.3", "*")),
+    ],
+)
+def test_rules_name_a_group_a_claim_and_a_value(
+    api: Pretended, greenroom: Callable[..., Done], noun: str, option: str, rule: tuple[str, str]
+):
+    claim, value = rule
+    api.answers = {("GET", "/groups"): [{"group_id": GROUP, "name": "Staff"}], ("PATCH", f"/{noun}/{ID}"): {}}
+    assert greenroom(noun, "update", ID, "--rule", option).code == 0
+    assert api.last == ("PATCH", f"/{noun}/{ID}", {"rules": [{"claim": claim, "value": value, "group_id": GROUP}]})
+    assert "is no rule; specify GROUP=CLAIM:VALUE" in greenroom(noun, "update", ID, "--rule", "Staff=groups").err

@@ -146,8 +146,10 @@ def settings_get(call: Call, *, name: Name) -> None:
 
 @verb("settings", "update", takes_object=False)
 def settings_update(call: Call, *, changes: Changes) -> None:
-    """Change settings. Changes take effect within seconds."""
-    _show_settings(call, call.client.patch("/settings", parse_assignments(changes, settings=INSTALLATION_SETTINGS)))
+    """Change settings, and show the changed ones. Changes take effect within seconds."""
+    changed = parse_assignments(changes, settings=INSTALLATION_SETTINGS)
+    settings = call.client.patch("/settings", changed)
+    _show_settings(call, [setting for setting in settings if setting["name"] in changed])
 
 
 def _show_settings(call: Call, settings: list[Row]) -> None:

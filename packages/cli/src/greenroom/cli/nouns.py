@@ -301,14 +301,12 @@ _NOUNS: Final = (
         "sign-on-providers",
         "sign-on provider",
         name_field="name",
-        excluded=frozenset({"rules"}),
         columns=columns("name title issuer enabled create_users num_logins"),
     ),
     Noun(
         "directories",
         "directory",
         name_field="name",
-        excluded=frozenset({"rules"}),
         actions=(
             RequestVerb("sync", method="POST", path="/sync"),
             RequestVerb("preview-sync", method="POST", path="/sync/preview"),

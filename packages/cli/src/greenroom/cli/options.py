@@ -67,9 +67,9 @@ DURATION_UNITS: Final = dict.fromkeys(("deadline_s", "idle_s", "order_deadline_s
 """Field with a duration → its unit."""
 FUTURE_TIME_FIELDS: Final = frozenset({"expires"})
 """Fields with a time in the future: `2h` means in two hours. For other fields, `2h` means two hours ago."""
-SINGULAR_OPTIONS: Final = {f"{name}s": name for name in ("event", "group", "host", "permission", "user", "zone")} | {
-    "categories": "category"
-}
+SINGULAR_OPTIONS: Final = {
+    f"{name}s": name for name in ("event", "group", "host", "permission", "rule", "user", "zone")
+} | {"categories": "category"}
 """Field with a list → its option, which is named in the singular and can be repeated."""
 FLAG_FIELDS: Final = frozenset({"force", "enable"})
 """Booleans whose option has no negative form."""
@@ -143,6 +143,9 @@ def _option_kind(field: Field) -> _OptionKind:
         return _OptionKind(list[str], lambda value, _: _parse_object(field, value), metavar="NAME=VALUE")
     if field.name in REFERENCES:
         return _reference_kind(NOUNS[REFERENCES[field.name]], is_list=field.shape == "list")
+    if field.name == "rules":
+        note = "a group, a claim or attribute, and its value; or a JSON object with `group`, `claim` and `value`"
+        return _OptionKind(list[str], _parse_rules, metavar="GROUP=CLAIM:VALUE", note=note)
     if field.shape == "list":
         return _OptionKind(list[str], lambda value, _: without_empty(value))
     if field.type == "password" or field.name in FILE_FIELDS | PLAIN_SECRET_FIELDS:
@@ -178,6 +181,24 @@ def _parse_object(field: Field, items: list[str]) -> Row:
 
     settings = SETTINGS if field.name == "settings" else None
     return parse_assignments(items, as_texts=field.type == "string", settings=settings)
+
+
+def _parse_rules(items: list[str], client: Client) -> list[Row]:
+    """Return the rules of a sign-on provider or a directory, with the ids of their groups. Raises typer.BadParameter:
+    an item is not a rule."""
+    rules = list[Row]()
+    for item in without_empty(items):
+        if item.lstrip().startswith("{"):
+            rule = parse_assignments([item], as_texts=True)
+        else:
+            group, _, rest = item.partition("=")
+            claim, _, value = rest.partition(":")
+            rule = {"group": group, "claim": claim, "value": value}
+        if set(rule) != {"group", "claim", "value"} or not all(rule.values()):
+            raise typer.BadParameter(f"{item!r} is no rule; specify GROUP=CLAIM:VALUE, such as Staff=groups:/staff.")
+        group_id = NOUNS["groups"].find_id(client, rule["group"])
+        rules.append({"claim": rule["claim"], "value": rule["value"], "group_id": group_id})
+    return rules
 
 
 def _reference_kind(noun: Noun, *, is_list: bool) -> _OptionKind:
