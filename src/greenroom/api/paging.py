@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, TypeVar, cast
 from fastapi import Depends, Query, Request, Response
 
 from greenroom.core.errors import Invalid
-from greenroom.core.listing import SortOrder
+from greenroom.core.listing import SortOrder, in_cursor, may_be_hashed
 from greenroom.db.database import Database
 from greenroom.db.listing import Conditions, ListDefinition, ListPage, Position, Total
 
@@ -83,11 +83,19 @@ class Page:
 
         This is for short lists, such as the zones, Managers or gateways of an installation.
         """
-        after = self.after_key(len(key(rows[0]))) if rows and self.after else None
         ordered = sorted(rows, key=lambda row: list(key(row)))
-        remaining = ordered if after is None else [row for row in ordered if list(key(row)) > cast("list[str]", after)]
+        remaining = ordered
+        if rows and self.after:
+            after = cast("list[str]", self.after_key(len(key(rows[0]))))
+            positions = [[in_cursor(part) for part in key(row)] for row in ordered]
+            if after in positions:
+                remaining = ordered[positions.index(after) + 1 :]
+            elif any(map(may_be_hashed, after)):
+                raise Invalid("The last row of the previous page was deleted or changed; begin with the first page.")
+            else:
+                remaining = [row for row in ordered if list(key(row)) > after]
         if len(remaining) > self.limit:
-            self._link_next(key(remaining[self.limit - 1]))
+            self._link_next([in_cursor(part) for part in key(remaining[self.limit - 1])])
         return remaining[: self.limit]
 
 
@@ -112,7 +120,7 @@ Counting = Annotated[
 
 
 def _encode_cursor(key: Sequence[str | int]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(list(key)).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps(list(key), ensure_ascii=False).encode()).decode().rstrip("=")
 
 
 def _decode_cursor(cursor: str) -> list[Any]:

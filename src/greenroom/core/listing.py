@@ -7,6 +7,7 @@ word in quotation marks may have spaces: `zone:"eu west"`.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from typing import Final
 from greenroom.core.errors import Invalid
 
 MAX_WORDS: Final = 8
+MAX_CURSOR_TEXT: Final = 100
+"""The maximum characters of a value in a cursor, which is part of a header. For a longer value, it has the hash."""
+_HASHED: Final = "sha256:"
 _WORD: Final = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 
 
@@ -35,6 +39,18 @@ class Word:
 
     text: str
     column: str | None = None
+
+
+def in_cursor(text: str) -> str:
+    """Return a value of the last row of a page as a cursor contains it."""
+    if len(text) <= MAX_CURSOR_TEXT:
+        return text
+    return _HASHED + hashlib.sha256(text.encode()).hexdigest()
+
+
+def may_be_hashed(text: str) -> bool:
+    """True if a value in a cursor is a hash, or looks like one. The value is then read from the row."""
+    return text.startswith(_HASHED)
 
 
 def order_of(text: str, columns: Collection[str]) -> SortOrder:

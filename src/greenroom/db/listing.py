@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, LiteralString, TypeVar
 
 from greenroom.core.errors import Invalid, require_row
-from greenroom.core.listing import SortOrder, Word
+from greenroom.core.listing import SortOrder, Word, in_cursor, may_be_hashed
 from greenroom.db.database import Connection, Database, Params, row_as, rows_as
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class ListColumn:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The last row of the previous page: its value in the column of the order, and its key."""
+    """The last row of the previous page: its value in the column of the order, as in a cursor, and its key."""
 
     value: str
     key: str
@@ -164,6 +164,7 @@ class ListDefinition(Generic[T]):
         name, column = self._column(order)
         direction: LiteralString = " DESC" if order.descending else ""
         if after is not None:
+            after = await self._whole(db, after, column)
             sign: LiteralString = "<" if order.descending else ">"
             conditions.add(
                 f"({column.sql}, {self.key}) {sign}"
@@ -188,8 +189,19 @@ class ListDefinition(Generic[T]):
         )
         page = rows[:limit]
         has_more = len(rows) > len(page) or (bool(page) and page[-1]["last"])
-        end = Position(page[-1]["position"], page[-1]["position_key"]) if has_more else None
+        end = Position(in_cursor(page[-1]["position"]), page[-1]["position_key"]) if has_more else None
         return ListPage(rows_as(self.row_type, [row for row in page if row["found"]]), end)
+
+    async def _whole(self, db: Database, after: Position, column: ListColumn) -> Position:
+        """Return the position with its whole value. Raises Invalid: its row was deleted or has another value."""
+        if not may_be_hashed(after.value):
+            return after
+        row = await db.fetch_one(
+            f"SELECT ({column.sql})::text AS value {self.source} WHERE {self.key} = %s::{self.key_type}", (after.key,)
+        )
+        if row is None or in_cursor(row["value"]) != after.value:
+            raise Invalid("The last row of the previous page was deleted or changed; begin with the first page.")
+        return Position(row["value"], after.key)
 
     async def count(self, db: Database, conditions: Conditions, by: LiteralString) -> Total:
         """Count the rows that match, among a limited number of rows: those with the highest values in column `by`."""

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from greenroom.core.errors import Invalid
-from greenroom.core.listing import MAX_WORDS, SortOrder, Word, order_of, words_of
+from greenroom.core.listing import (
+    MAX_CURSOR_TEXT,
+    MAX_WORDS,
+    SortOrder,
+    Word,
+    in_cursor,
+    may_be_hashed,
+    order_of,
+    words_of,
+)
 
 COLUMNS = ("user", "zone", "created")
 
@@ -38,3 +47,12 @@ def test_quotation_marks_keep_spaces_in_a_word():
 def test_what_cannot_be_looked_for_is_refused(text: str):
     with pytest.raises(Invalid):
         words_of(text, COLUMNS)
+
+
+def test_a_cursor_has_the_hash_of_a_long_value():
+    short, long = "a" * MAX_CURSOR_TEXT, "\U0001f600" * (MAX_CURSOR_TEXT + 1)
+    assert (in_cursor(short), may_be_hashed(in_cursor(short))) == (short, False)
+    assert len(in_cursor(long)) < MAX_CURSOR_TEXT
+    assert may_be_hashed(in_cursor(long))
+    assert in_cursor(in_cursor(long)) == in_cursor(long)
+    assert in_cursor(f"{long}x") != in_cursor(long)
