@@ -48,7 +48,8 @@ class World:
     async def make(self, _: object, image: shelf.RecipeImage) -> AsyncGenerator[BuildProgress]:
         if self.failure:
             raise BuildError(self.failure)
-        yield BuildProgress(100, "")
+        for percent in (10, 40, 60, 100):
+            yield BuildProgress(percent, "")
         self.built.append(image.reference)
         self.images.add(image.reference)
 
@@ -63,15 +64,20 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return found
 
 
-async def provide(folder: Path) -> None:
+async def provide(folder: Path) -> list[str]:
+    """Provide the image; returns the displayed lines."""
     settings: Any = SimpleNamespace(runtime="docker")
-    await checks.provide_desktop_image(Layout(folder), settings, LineProgress(io.StringIO()))
+    out = io.StringIO()
+    await checks.provide_desktop_image(Layout(folder), settings, LineProgress(out))
+    return out.getvalue().splitlines()
 
 
 async def test_a_missing_image_is_built_once(world: World, tmp_path: Path):
-    await provide(tmp_path)
-    await provide(tmp_path)
+    lines = await provide(tmp_path)
+    assert await provide(tmp_path) == []
     assert world.built == [IMAGE]
+    text = f"Building the image {IMAGE} from Debian packages, once"
+    assert lines == [f"{text} …", *(f"{text}: {percent} % …" for percent in (40, 60, 100))]
 
 
 async def test_an_existing_image_is_used_while_another_process_builds(world: World, tmp_path: Path):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +20,7 @@ from greenroom.kit import host_limits, recipes
 from greenroom.runtimes.contract import BuildError
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up.account import Accounts
-from greenroom.up.free_space import Space, shortages
+from greenroom.up.free_space import Space, free_disk, shortages
 from greenroom.up.host_programs import has_program
 from greenroom.up.installation import has_first_data
 from greenroom.up.instance_folders import find_instance_folders
@@ -118,15 +117,23 @@ async def provide_desktop_image(layout: Layout, settings: Settings, progress: Pr
     except SetupError:
         if source is None or runtime.remote_sessions_text or not source.has(image):
             raise
-        with progress.step(f"Building the image {image} from Debian packages, once"):
+        with ExitStack() as running:
+            text = f"Building the image {image} from Debian packages, once"
+            running.enter_context(progress.step(text))
             async with runtime.open_builder() as builder:
-                await _build(source.build(image, builder), image)
+                quarter = 0
+                async for percent in _build(source.build(image, builder), image):
+                    if percent // 25 > quarter:  # the build takes minutes
+                        quarter = percent // 25
+                        running.close()
+                        running.enter_context(progress.step(f"{text}: {percent} %"))
 
 
-async def _build(build_progress: AsyncIterator[int], image: str) -> None:
+async def _build(build_progress: AsyncIterator[int], image: str) -> AsyncGenerator[int]:
+    """Yield the progress of a build in percent. Raises SetupError: the image cannot be built."""
     try:
-        async for _ in build_progress:
-            pass
+        async for percent in build_progress:
+            yield percent
     except BuildError as error:
         raise SetupError(f"The image {image} could not be built: {error.message}") from error
 
@@ -195,7 +202,7 @@ def check_programs() -> None:
 
 DATABASE_BYTES: Final = 120_000_000
 """The size of a new database cluster with its first write-ahead log."""
-MEMORY_BYTES: Final = 300_000_000
+MEMORY_BYTES: Final = 400_000_000
 """The memory of the processes of an instance with one zone, without sessions."""
 
 
@@ -206,9 +213,9 @@ def check_space(layout: Layout, settings: Settings, accounts: Accounts) -> None:
         SetupError: there is too little space; the message contains the required and the free space.
     """
     database = 0 if settings.database_url is not None or layout.postgres.exists() else DATABASE_BYTES
-    folder = next(path for path in (layout.data, *layout.data.parents) if path.exists())
+    folder, free_bytes = free_disk(layout.data)
     needed = Space(disk_bytes=database + bytes_to_copy(layout.runtime, accounts), memory_bytes=MEMORY_BYTES)
-    free = Space(disk_bytes=shutil.disk_usage(folder).free, memory_bytes=host_limits.read_free_memory_bytes())
+    free = Space(disk_bytes=free_bytes, memory_bytes=host_limits.read_free_memory_bytes())
     if problems := shortages(str(folder), needed, free):
         raise SetupError(" ".join(problems))
 

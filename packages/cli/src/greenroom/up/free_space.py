@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,23 @@ def shortages(folder: str, needed: Space, free: Space) -> list[str]:
             " more."
         )
     return sentences
+
+
+def free_disk(path: Path) -> tuple[Path, int]:
+    """Return the path, or its first parent that exists, and the free bytes of its disk."""
+    folder = next(each for each in (path, *path.parents) if each.exists())
+    return folder, shutil.disk_usage(folder).free
+
+
+def low_disk_warning(folder: str, free_bytes: int, kept_bytes: int) -> str:
+    """Return a warning if no session starts, because less than `kept_bytes` of the disk with `folder` is free; else
+    ""."""
+    if free_bytes >= kept_bytes:
+        return ""
+    return (
+        f"No session can start: the disk of {folder} has {_size_text(free_bytes)} free, and {_size_text(kept_bytes)}"
+        " must stay free. Free some space."
+    )
 
 
 def _size_text(size_bytes: int) -> str:

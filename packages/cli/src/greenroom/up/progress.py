@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 import msgspec
 
+from greenroom.up.free_space import free_disk, low_disk_warning
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -206,7 +208,15 @@ def show_events(source: TextIO, progress: Progress) -> Ready | Failed | None:
 
 
 def show_ready(description: InstanceDescription, *, as_json: bool) -> None:
-    """Print the address of the instance and the log-in, or the whole description as JSON."""
+    """Print the address of the instance and the log-in, or the whole description as JSON. Warn if the disk has too
+    little free space for sessions."""
+    from greenroom.kit.config import AgentConfig  # noqa: PLC0415 -- slow to import
+
+    kept = os.environ.get("GREENROOM_DISK_KEPT_BYTES")
+    kept_bytes = int(kept) if kept else AgentConfig.model_fields["disk_kept_bytes"].default
+    folder, free_bytes = free_disk(Path(description.data))
+    if warning := low_disk_warning(str(folder), free_bytes, kept_bytes):
+        print(f"Warning: {warning}", file=sys.stderr)  # noqa: T201 -- the command's output
     if as_json:
         print(json.dumps(asdict(description)), flush=True)  # noqa: T201 -- the command's result
         return
