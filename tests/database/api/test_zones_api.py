@@ -114,6 +114,31 @@ async def test_a_zone_leads_to_another_host_only_by_a_caller_who_changes_the_ins
     assert row["level"] == "WARNING"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"proxy_hostname": "127.0.0.1", "proxy_port": 4444},
+        {"upstream_auth_address": "127.0.0.1:4444"},
+        {"allow_origin_domain": "127.0.0.1:9999"},
+    ],
+)
+async def test_a_zone_leads_to_no_other_port_of_a_served_host(
+    admin: Client, with_key: MakeClient, db: Database, change: dict[str, object]
+):
+    (zone,) = await admin.read("/api/v1/zones")
+    path = f"/api/v1/zones/{zone['zone_id']}"
+    delegated = await with_key("zones_modify")
+    refusal = await delegated.refused(403, f"PATCH {path}", change)
+    assert "leads to 127.0.0.1:" in refusal
+    await db.write(
+        "INSERT INTO managers (instance_id, zone_id, gateway_url) VALUES ('m', %s, 'https://127.0.0.1:4444')",
+        (zone["zone_id"],),
+    )
+    if "allow_origin_domain" not in change:
+        await delegated.change(path, **change)
+    await delegated.change(path, proxy_hostname="127.0.0.1", proxy_port=8445, allow_origin_domain="127.0.0.1:8443")
+
+
 async def test_a_zone_leads_to_served_hosts_and_confirmed_edges_with_zones_modify(
     admin: Client, with_key: MakeClient, db: Database
 ):

@@ -30,7 +30,7 @@ from greenroom.api.scopes import LISTED, OF_AGENT, OF_GATEWAY, OF_MANAGER, OF_ZO
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Forbidden, NotFound, require_row
 from greenroom.core.events import ChangeEvent, Topic
-from greenroom.core.fleet.addresses import foreign_hosts
+from greenroom.core.fleet.addresses import HTTPS_PORT, foreign_hosts
 from greenroom.core.fleet.liveness import unattended_zone_warning
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.shortfalls import empty_pools_warning
@@ -256,21 +256,28 @@ async def update_zone(zone_id: UUID, body: ZonePatch, change: ChangeDep) -> Zone
 
 
 async def _has_foreign_host(change: CallerChange, body: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-    """Return True if fields of a zone contain a host that is new to the installation.
+    """Return True if fields of a zone contain a host or a port that is new to the installation.
 
-    Such a host would receive connect tokens and credentials. Raises Forbidden: there is such a host, and the caller may
-    not change the settings of the installation.
+    Such an address would receive connect tokens and credentials. Raises Forbidden: there is such an address, and the
+    caller may not change the settings of the installation.
     """
     config = change.config
-    urls = [config.public_url, config.stream_url, *(route.edge_url for route in await read_routes(change.db))]
-    known = [REQUEST_HOST, config.served_hosts, config.gateway_address, *(urlsplit(url).netloc for url in urls)]
-    addresses = {name: body[name] for name in _ADDRESS_FIELDS if name in body}
-    foreign = foreign_hosts(addresses, before, known)
+    gateway_urls = ",".join(await managers.read_gateway_urls(change.db)).split(",")
+    own = [urlsplit(url) for url in (config.public_url, config.stream_url, *gateway_urls)]
+    own.append(urlsplit(f"//{config.gateway_address}"))
+    edges = [urlsplit(route.edge_url).netloc for route in await read_routes(change.db)]
+    known = [REQUEST_HOST, config.served_hosts, *(url.hostname or "" for url in own), *edges]
+    ports = {HTTPS_PORT, *(url.port for url in own if url.port)}
+    after, old = {**before, **body}, dict(before)
+    for values in (after, old):
+        if "proxy_hostname" in values:
+            values["proxy_hostname"] = f"{values['proxy_hostname']}:{values['proxy_port']}"
+    foreign = foreign_hosts({name: after[name] for name in _ADDRESS_FIELDS}, old, known, ports)
     if foreign and not change.caller.may("settings_modify"):
         name, host = next(iter(foreign.items()))
         raise Forbidden(
-            f"{name} leads to {host}, which is neither a host that this installation serves nor a confirmed "
-            "edge gateway. A user with the permission settings_modify can set it.",
+            f"{name} leads to {host}, which is neither a host with a port that this installation serves nor a "
+            "confirmed edge gateway. A user with the permission settings_modify can set it.",
             required=["settings_modify"],
         )
     return bool(foreign)

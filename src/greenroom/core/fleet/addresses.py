@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -104,20 +104,34 @@ def refusal_of_origin(origin: str | None, allowed: Iterable[str], *, websocket: 
     return f"The Origin {origin} is not in the Allow Origin Domain of this session."
 
 
-def foreign_hosts(after: Mapping[str, str], before: Mapping[str, str], known: Iterable[str]) -> dict[str, str]:
-    """Return field → new foreign hosts, for the fields of a changed zone. A host is foreign if it is not in `known`,
-    the hosts of the installation, and new if the field does not contain it in `before`.
+def foreign_hosts(
+    after: Mapping[str, str], before: Mapping[str, str], known: Iterable[str], ports: Collection[int]
+) -> dict[str, str]:
+    """Return field → new foreign entries, for the fields of a changed zone. An entry is new if the field does not
+    contain it in `before`. It is known if `known` contains it, or if `known` contains its host and `ports` its port:
+    another program on a known host must not get tokens either.
 
-    Each value is a list of `host[:port]`, separated by commas. Ports are ignored.
+    Each value is a list of `host[:port]`, separated by commas. An entry without a port has a known port.
     """
-    known_hosts = _hosts(",".join(known))
-    new = {name: _hosts(text) - _hosts(before.get(name, "")) - known_hosts for name, text in after.items()}
-    return {name: ", ".join(sorted(hosts)) for name, hosts in new.items() if hosts}
+    known_entries = _entries(",".join(known))
+    known_hosts = {_PORT.sub("", entry) for entry in known_entries}
+
+    def is_foreign(entry: str) -> bool:
+        port = _PORT.search(entry)
+        has_known_port = port is None or int(port[0][1:]) in ports
+        return entry not in known_entries and not (_PORT.sub("", entry) in known_hosts and has_known_port)
+
+    new = {name: _entries(text) - _entries(before.get(name, "")) for name, text in after.items()}
+    foreign = {name: sorted(filter(is_foreign, entries)) for name, entries in new.items()}
+    return {name: ", ".join(entries) for name, entries in foreign.items() if entries}
 
 
-def _hosts(entries: str) -> set[str]:
-    """Return the hosts without ports, in lower case."""
-    return {re.sub(r":[0-9]+$", "", entry.strip().lower()) for entry in entries.split(",")} - {""}
+_PORT: Final = re.compile(r":[0-9]+$")
+
+
+def _entries(text: str) -> set[str]:
+    """Return the entries of a comma list, in lower case."""
+    return {entry.strip().lower() for entry in text.split(",")} - {""}
 
 
 def stream_origin(stream_url: str, public_url: str, request_host: str) -> str:

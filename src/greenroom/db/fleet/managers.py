@@ -90,6 +90,12 @@ async def store_manager_info(
     )
 
 
+async def read_gateway_urls(db: Database) -> list[str]:
+    """Return the addresses for Agents of all Managers; each can be a comma list."""
+    rows = await db.fetch("SELECT DISTINCT gateway_url FROM managers WHERE gateway_url <> '' ORDER BY 1")
+    return [row["gateway_url"] for row in rows]
+
+
 async def lock_instance_id(connection: ListenConnection, manager_key: int, instance_id: str) -> None:
     """Take the lock of this instance id on the notification connection, for as long as the connection is open; wait up
     to 5 s for a previous process that is ending.

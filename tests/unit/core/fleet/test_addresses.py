@@ -210,15 +210,20 @@ def test_ports_go_from_1_to_65535(port: int, *, is_one: bool):
         ({"proxy_hostname": "evil.example"}, {"proxy_hostname": "evil.example"}),
         ({"proxy_hostname": "Desk.Example"}, {}),
         ({"proxy_hostname": "desk.example.evil.example"}, {"proxy_hostname": "desk.example.evil.example"}),
-        ({"upstream": "desk.example:9000"}, {}),
+        ({"upstream": "desk.example:8443"}, {}),
+        ({"upstream": "desk.example:9000"}, {"upstream": "desk.example:9000"}),
+        ({"upstream": "edge.example:9000"}, {}),
         ({"upstream": "[::1]:443"}, {}),
-        ({"origins": "old.example, desk.example:8443,new.example"}, {"origins": "new.example"}),
-        ({"proxy_hostname": "old.example"}, {"proxy_hostname": "old.example"}),
-        ({"proxy_hostname": "$request_host$"}, {}),
+        ({"upstream": "[::1]:22"}, {"upstream": "[::1]:22"}),
+        ({"origins": "old.example:1, desk.example:8443,new.example"}, {"origins": "new.example"}),
+        ({"origins": "old.example, old.example:2"}, {"origins": "old.example, old.example:2"}),
+        ({"proxy_hostname": "old.example:1"}, {"proxy_hostname": "old.example:1"}),
+        ({"proxy_hostname": "$request_host$:443"}, {}),
+        ({"proxy_hostname": "$request_host$:22"}, {"proxy_hostname": "$request_host$:22"}),
     ],
 )
-def test_a_host_of_a_zone_is_known_to_the_installation_or_already_in_the_field(
+def test_a_host_and_port_of_a_zone_are_known_to_the_installation_or_already_in_the_field(
     given: dict[str, str], foreign: dict[str, str]
 ):
-    known = ["$request_host$", "desk.example:443,[::1]", ""]
-    assert foreign_hosts(given, {"origins": "old.example:1"}, known) == foreign
+    known = ["$request_host$", "desk.example,[::1]", "edge.example:9000", ""]
+    assert foreign_hosts(given, {"origins": "old.example:1"}, known, {443, 8443}) == foreign
