@@ -17,6 +17,7 @@ from greenroom.api.recording.recorder import Recorder
 from greenroom.api.webhooks.delivery import DeliveryWorker
 from greenroom.core.session.states import ObservedState
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.audit import AuditWriter
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.views import RequestLog
 from greenroom.gateway.api_client import MAX_QUEUED, RequestReporter
@@ -47,7 +48,7 @@ def scraped(page: bytes) -> dict[str, Any]:
 async def api_page(db: Database) -> bytes:
     metrics = RequestMetrics()
     logs, snapshot = LogWriter(db, "api"), SettingsSnapshot(db)
-    metrics.add_log_metrics(logs)
+    metrics.add_log_metrics(logs, AuditWriter(db, Secrets(bytes(32))))
     metrics.add_recording_metrics(Recorder(db, lambda: cast("Desks", None), snapshot, cast("Any", None)))
     metrics.add_webhook_metrics(DeliveryWorker(db, Secrets(bytes(32)), logs, snapshot))
     for enabled in (True, False):
@@ -69,7 +70,7 @@ async def api_page(db: Database) -> bytes:
 def manager_page(db: Database) -> bytes:
     metrics = ManagerMetrics(lambda: ManagerStatus(age_s=1.0, unhealthy_after_s=10.0), CheckInNotifier())
     logs = LogWriter(db, "manager")
-    metrics.add_registered_metrics(lambda: None, logs, RequestLog(db, "m", logs))
+    metrics.add_registered_metrics(lambda: None, logs, RequestLog(db, "m", logs), AuditWriter(db, Secrets(bytes(32))))
     return metrics.text()
 
 

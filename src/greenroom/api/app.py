@@ -199,7 +199,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.snapshot = SettingsSnapshot(db)
     app.state.passwords = Passwords()
     app.state.metrics = metrics = RequestMetrics()
-    metrics.add_log_metrics(logs)
+    metrics.add_log_metrics(logs, audit)
     app.state.failed_attempts = FailedAttempts(app.state.snapshot, app.state.refusals, metrics)
     app.state.launcher = Launcher(db, secrets, logs, metrics)
     app.state.act_log = ActLog(logs)

@@ -144,6 +144,7 @@ class LogCode(StrEnum):
     WEB_FILTER_DENIED = "web-filter-denied", INFO
     WEB_FILTER_DOWN = "web-filter-down", WARNING
     WEBHOOK_GIVEN_UP = "webhook-given-up", WARNING
+    ROWS_WAITING = "rows-waiting", ERROR
     LOG_ROWS_DROPPED = "log-rows-dropped", WARNING
 
     # Users and changes

@@ -194,7 +194,7 @@ class RegisteredManager:
         self._metrics = process.metrics
         self._notifier = process.notifier
         self._logs = LogWriter(db, "manager", me.zone_name)
-        audit = AuditWriter(db, process.secrets)
+        self._audit = audit = AuditWriter(db, process.secrets, "manager")
         self._logs.on_security_row = lambda row: audit.add(event_of_row(row, interface="system"))
         shared = ManagerContext(
             me=me,
@@ -263,7 +263,9 @@ class RegisteredManager:
         }
 
     async def run(self) -> None:
-        self._metrics.add_registered_metrics(self.leadership.fence, self._logs, self.agent_services.requests)
+        self._metrics.add_registered_metrics(
+            self.leadership.fence, self._logs, self.agent_services.requests, self._audit
+        )
         write_log = partial(self._logs.write, LogCode.LOOP_FAILED)
         async with asyncio.TaskGroup() as group:
             for name, loop in self.loops.items():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.audit import AuditWriter
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.views import RequestLog
 from greenroom.db.fleet.leadership import Fence
@@ -251,7 +252,9 @@ class ManagerMetrics(RoleMetrics):
         )
         self.gauge("held_check_ins", "Check-ins that are held", lambda: float(notifier.held_count))
 
-    def add_registered_metrics(self, fence: Callable[[], Fence | None], logs: LogWriter, requests: RequestLog) -> None:
+    def add_registered_metrics(
+        self, fence: Callable[[], Fence | None], logs: LogWriter, requests: RequestLog, audit: AuditWriter
+    ) -> None:
         self.gauge("primary", "1 while this Manager is Primary", lambda: float(fence() is not None))
         self.gauge(
             "primary_term",
@@ -262,4 +265,9 @@ class ManagerMetrics(RoleMetrics):
         self.add_counter("log_rows_dropped", "Log rows that were lost", lambda: logs.dropped)
         self.add_counter(
             "request_rows_dropped", "Requests of Agents that are not in the list", lambda: requests.dropped
+        )
+        self.gauge("audit_wait_seconds", "Time since the oldest event waits to be stored", lambda: audit.waited_s)
+        self.gauge("log_wait_seconds", "Time since the oldest log row waits to be stored", lambda: logs.waited_s)
+        self.gauge(
+            "request_wait_seconds", "Time since the oldest request waits to be stored", lambda: requests.waited_s
         )

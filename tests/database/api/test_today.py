@@ -10,9 +10,13 @@ from fastapi import FastAPI
 from tests.database.api.client import KEY, Client, MakeClient
 from tests.database.api.staging import Stage
 from tests.support import rows
+from tests.support.waiting import eventually
 
+from greenroom.core.audit import AuditEvent
+from greenroom.core.diagnostics.attention import needs_attention
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
+from greenroom.db.diagnostics import batches
 from greenroom.db.diagnostics.today import read_beginning, read_watched
 
 PATH = "/api/v1/today"
@@ -131,6 +135,27 @@ async def test_events_of_the_audit_that_a_server_has_not_received(app: FastAPI, 
     backlog = (await read_watched(db, "tls://siem:6514")).backlog
     assert backlog is not None
     assert backlog.number > 0
+
+
+async def test_events_that_the_database_refuses(stage: Stage, app: FastAPI, monkeypatch: pytest.MonkeyPatch):
+    writer = app.state.audit
+    await writer.flush()
+    await stage.db.write("ALTER TABLE audit_events RENAME TO audit_events_away")
+    for number in range(2):
+        writer.add(AuditEvent(code="login", message=f"{number}", interface="api", actor_kind="user"))
+    await writer.flush()
+    assert await stage.db.fetch("SELECT 1 FROM logs WHERE code = 'rows-waiting'") == [], "they wait less than 30 s"
+    monkeypatch.setattr(batches, "WAIT_LIMIT_S", 0.0)
+    await eventually(lambda: writer.waited_s > 0)
+    for _ in range(2):
+        await writer.flush()
+    seen = await read_watched(stage.db, "")
+    await stage.db.write("ALTER TABLE audit_events_away RENAME TO audit_events")
+    (entry,) = [entry for entry in needs_attention(seen) if entry.code == "rows-waiting"]
+    assert entry.sentence.startswith("2 events of the audit of this api have waited to be stored for ")
+    await writer.flush()
+    assert writer.waited_s == 0
+    assert await stage.db.fetch("SELECT count(*) AS n FROM logs WHERE code = 'rows-waiting'") == [{"n": 1}]
 
 
 async def test_errors_in_the_log(stage: Stage):

@@ -20,6 +20,7 @@ from greenroom.core.errors import Unavailable
 from greenroom.core.launch.forecast import pool_outcomes
 from greenroom.core.launch.plan import TraceStep
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.audit import AuditWriter
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.metrics import Figure, read_figures
 from greenroom.kit.metrics import CONTENT_TYPE, RoleMetrics
@@ -55,9 +56,11 @@ class RequestMetrics(RoleMetrics):
         )
         self.stream_decisions = self.counter("stream_decisions", "Requests of Agents to admit viewers", ["outcome"])
 
-    def add_log_metrics(self, logs: LogWriter) -> None:
+    def add_log_metrics(self, logs: LogWriter, audit: AuditWriter) -> None:
         self.add_labeled_counter("log_rows", "Log rows by level", "level", lambda: logs.counts)
         self.add_counter("log_rows_dropped", "Log rows that were lost", lambda: logs.dropped)
+        self.gauge("audit_wait_seconds", "Time since the oldest event waits to be stored", lambda: audit.waited_s)
+        self.gauge("log_wait_seconds", "Time since the oldest log row waits to be stored", lambda: logs.waited_s)
 
     def add_recording_metrics(self, recorder: Recorder) -> None:
         counts = recorder.counts

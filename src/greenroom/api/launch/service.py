@@ -184,7 +184,11 @@ class LaunchQueue:
         self._pace = LaunchPace()
         self._turns = FairLimit(MAX_LAUNCHES_AT_ONCE, lambda num_waiting, _: self._pace.admit(num_waiting))
         self._refused_rows = WaitingRows[FailedLaunch](
-            inserting(db, FAILED_LAUNCHES, asdict), row_name="refused launches", max_rows=MAX_UNWRITTEN
+            db,
+            inserting(db, FAILED_LAUNCHES, asdict),
+            component="api",
+            row_name="refused launches",
+            max_rows=MAX_UNWRITTEN,
         )
         self._write_task: asyncio.Task[None] | None = None
 

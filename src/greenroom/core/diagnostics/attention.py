@@ -59,6 +59,7 @@ AttentionCode = Literal[
     "expiry",
     "certificate",
     "audit-delivery",
+    "rows-waiting",
     "log",
 ]
 """The conditions of entries; docs/reference/today.md describes each code."""
@@ -75,6 +76,7 @@ COVERED_CODES: Final = frozenset(
         LogCode.AGENT_CHECK_IN_REFUSED,
         LogCode.AGENT_DISK_SHORT,
         LogCode.AGENT_OFFERS_NOTHING,
+        LogCode.ROWS_WAITING,
     }
 )
 """Codes of errors in the log that another entry or the state of an object reports."""
@@ -123,6 +125,7 @@ def needs_attention(seen: Watched) -> tuple[Attention, ...]:
     entries += [_of_credential(each, seen.now) for each in seen.credentials if each.expires < seen.now + EXPIRY_NOTICE]
     entries += [_of_certificate(each) for each in seen.certificates]
     entries += [_of_backlog(seen.backlog)] if seen.backlog else []
+    entries += [_of_waiting_rows(each) for each in seen.waiting_rows]
     entries += [_of_errors(errors) for errors in seen.errors if errors.code not in COVERED_CODES]
     names = _names(seen)
     entries = [
@@ -370,6 +373,11 @@ def _of_backlog(backlog: AuditBacklog) -> Attention:
     show = Help("Show the log", ObjectRef("log_code", LogCode.AUDIT_DELIVERY_FAILED))
     text = f"{counted(backlog.number, 'event')} of the audit did not reach {backlog.target}."
     return _entry("audit-delivery", "warning", show, text, since=backlog.oldest)
+
+
+def _of_waiting_rows(waiting: LoggedErrors) -> Attention:
+    show = Help("Show the log", ObjectRef("log_code", waiting.code))
+    return _entry("rows-waiting", "failure", show, _sentence(waiting.message), since=waiting.newest)
 
 
 def _of_errors(errors: LoggedErrors) -> Attention:

@@ -245,6 +245,8 @@ class Watched:
     credentials: tuple[ExpiringCredential, ...] = ()
     backlog: AuditBacklog | None = None
     errors: tuple[LoggedErrors, ...] = ()
+    waiting_rows: tuple[LoggedErrors, ...] = ()
+    """The rows of each process that the database has refused in the last minutes."""
     certificates: tuple[CertificateWarning, ...] = ()
 
     def seen_by(self, sight: Sight) -> Watched:
@@ -262,6 +264,7 @@ class Watched:
             credentials=tuple(each for each in self.credentials if may(CREDENTIAL_CODES[each.kind])),
             backlog=self.backlog if may("audit_view") else None,
             errors=self.errors if may("system_view") else (),
+            waiting_rows=self.waiting_rows if may("system_view") else (),
             certificates=self.certificates if may("system_view") else (),
         )
 

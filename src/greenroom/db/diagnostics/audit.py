@@ -88,9 +88,11 @@ class AuditWriter:
     """Collects events and adds them to the chain. At most `MAX_QUEUED` events wait while the database is unreachable;
     further events are dropped and counted."""
 
-    def __init__(self, db: Database, secrets: Secrets) -> None:
+    def __init__(self, db: Database, secrets: Secrets, component: str = "api") -> None:
         self._db = db
-        self._rows = WaitingRows[_Entry](self._append, row_name="events of the audit", max_rows=MAX_QUEUED)
+        self._rows = WaitingRows[_Entry](
+            db, self._append, component=component, row_name="events of the audit", max_rows=MAX_QUEUED
+        )
         self._secrets = secrets
         self._writing = asyncio.Lock()
         self.operations = BegunOperations(db, secrets)
@@ -98,6 +100,10 @@ class AuditWriter:
     @property
     def dropped(self) -> int:
         return self._rows.dropped
+
+    @property
+    def waited_s(self) -> float:
+        return self._rows.waited_s
 
     def add(self, *events: AuditEvent, operation_id: str | None = None) -> None:
         """Queue events. `operation_id` is the begun operation that ends with them; without events, it left none."""

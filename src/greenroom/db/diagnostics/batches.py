@@ -8,14 +8,19 @@ Outdated rows are deleted in small batches, so that no request waits for a lock 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Generic, LiteralString, TypeVar, cast
 
+import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
-from greenroom.core.errors import DatabaseUnavailable, Unavailable
+from greenroom.core.errors import DatabaseUnavailable, GreenroomError, Unavailable
+from greenroom.core.log_codes import LogCode
+from greenroom.core.text import one_line, rough_duration, shortened
 from greenroom.db.database import Connection, Database, refuses_values
+from greenroom.kit.repeats import RepeatFilter
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +28,12 @@ Row = TypeVar("Row")
 Item = TypeVar("Item")
 JsonRow = Mapping[str, Any]
 
+WAIT_LIMIT_S: Final = 30.0
+REPORT_INTERVAL_S: Final = 60.0
+_REPORT: Final[LiteralString] = (
+    "INSERT INTO logs (level, component, code, message, details) VALUES (%(level)s, %(component)s, %(code)s,"
+    " %(message)s, jsonb_build_object('rows', %(rows)s::text, 'process', %(process)s::text))"
+)
 MAX_TEXT: Final = 8192
 MAX_ROWS: Final = 500
 """The maximum number of rows in a statement, so that it ends within its time limit on a busy machine."""
@@ -46,13 +57,26 @@ class WaitingRows(Generic[Row]):
     rows are dropped and counted.
 
     `insert` writes rows and returns the number of rows that were left out. `row_name` is the name of the rows in the
-    log of this process, such as "log rows".
+    log of this process, such as "log rows". While the database refuses them, the `component` reports them in the log
+    table, which the page Today shows.
     """
 
-    def __init__(self, insert: Callable[[Sequence[Row]], Awaitable[int]], *, row_name: str, max_rows: int) -> None:
+    def __init__(
+        self,
+        db: Database,
+        insert: Callable[[Sequence[Row]], Awaitable[int]],
+        *,
+        component: str,
+        row_name: str,
+        max_rows: int,
+    ) -> None:
+        self._db = db
         self._insert = insert
+        self._component = component
         self._row_name = row_name
         self._max_rows = max_rows
+        self._oldest_at_s: float | None = None
+        self._refusals = RepeatFilter(REPORT_INTERVAL_S)
         self._rows: list[Row] = []
         self._has_rows = asyncio.Event()
         self._reported = 0
@@ -63,7 +87,13 @@ class WaitingRows(Generic[Row]):
             self.dropped += 1
         else:
             self._rows.append(row)
+            self._oldest_at_s = self._oldest_at_s or time.monotonic()
             self._has_rows.set()
+
+    @property
+    def waited_s(self) -> float:
+        """The time since which the oldest row waits."""
+        return 0.0 if self._oldest_at_s is None else time.monotonic() - self._oldest_at_s
 
     async def wait_for_rows(self) -> None:
         """Wait until there are rows."""
@@ -83,10 +113,33 @@ class WaitingRows(Generic[Row]):
                 log.warning(
                     "rows wait for the database", rows=self._row_name, waiting=len(self._rows), reason=error.message
                 )
+                if not isinstance(error, DatabaseUnavailable):
+                    await self._report(error.message)
                 return False
             is_written = True
+            self._oldest_at_s = time.monotonic() if self._rows else None
         self._has_rows.clear()
         return is_written
+
+    async def _report(self, reason: str) -> None:
+        """Log that the database answers but has refused the rows for `WAIT_LIMIT_S`. The row is written at once,
+        because it could be the queue of log rows that waits."""
+        if self.waited_s < WAIT_LIMIT_S or not self._refusals.must_log(self._row_name):
+            return
+        number, waited = len(self._rows), rough_duration(self.waited_s)
+        message = f"{number} {self._row_name} of this {self._component} have waited to be stored for {waited}: {reason}"
+        row = {
+            "level": LogCode.ROWS_WAITING.level,
+            "component": self._component,
+            "code": LogCode.ROWS_WAITING,
+            "message": one_line(shortened(message)),
+            "rows": self._row_name,
+            "process": self._db.application_name,
+        }
+        try:
+            await self._db.write(_REPORT, row)
+        except (GreenroomError, psycopg.Error) as error:
+            log.warning("the log row about waiting rows was not stored", reason=str(error))
 
     def newly_dropped(self) -> int:
         """Return the number of rows that were lost since the last call."""

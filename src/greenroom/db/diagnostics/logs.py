@@ -85,7 +85,7 @@ class LogWriter:
         self._component = component
         self.zone_name = zone_name
         insert = inserting(db, _INSERT, _to_json, _reduced)
-        self._rows = WaitingRows[LogRow](insert, row_name="log rows", max_rows=MAX_QUEUED)
+        self._rows = WaitingRows[LogRow](db, insert, component=component, row_name="log rows", max_rows=MAX_QUEUED)
         self._writing = asyncio.Lock()
         self.urgent = False
         """True while a queued row must be stored before the api answers the request that caused it."""
@@ -96,6 +96,10 @@ class LogWriter:
     @property
     def dropped(self) -> int:
         return self._rows.dropped
+
+    @property
+    def waited_s(self) -> float:
+        return self._rows.waited_s
 
     def write(
         self,

@@ -28,6 +28,7 @@ from greenroom.core.diagnostics.watched import (
 from greenroom.core.launch.plan import TraceStep, own_zone_reason
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.batches import REPORT_INTERVAL_S
 from greenroom.db.fleet.liveness import FREE_DISK
 from greenroom.db.fleet.managers import MANAGER_RUNS, RUNNING_WITHIN_S, list_managers
 from greenroom.db.pool.configs import StagingConfig, list_configs
@@ -113,6 +114,11 @@ _ERRORS: Final[LiteralString] = (
     " FROM (SELECT * FROM logs WHERE level = 'ERROR' AND time > now() - interval '1 hour'"
     "  ORDER BY log_id DESC LIMIT 1000) l GROUP BY code ORDER BY newest DESC"
 )
+_WAITING_ROWS: Final[LiteralString] = (
+    "SELECT DISTINCT ON (component, details) code, 1 AS number, time AS newest, message FROM logs"
+    " WHERE code = %(code)s AND time > now() - make_interval(secs => %(recent_s)s)"
+    " ORDER BY component, details, log_id DESC"
+)
 
 
 # The third word of a warning is the file of the certificate.
@@ -141,6 +147,7 @@ async def read_watched(db: Database, audit_target: str) -> Watched:
     """Read the state of the installation. `audit_target` is the syslog server that gets the audit; empty = none."""
     certificates = {"code": LogCode.CERTIFICATE_EXPIRES, "recent_s": CERTIFICATES_RECENT_S}
     backlog = {"target": audit_target, "backlog_s": BACKLOG_AFTER_S}
+    waiting = {"code": LogCode.ROWS_WAITING, "recent_s": 2 * REPORT_INTERVAL_S}
     return replace(
         await read_fleet(db),
         images=tuple(await db.fetch_as(ImageFailure, _IMAGES)),
@@ -149,6 +156,7 @@ async def read_watched(db: Database, audit_target: str) -> Watched:
         credentials=tuple(await db.fetch_as(ExpiringCredential, _CREDENTIALS, {"max_credentials": MAX_CREDENTIALS})),
         backlog=await db.fetch_one_as(AuditBacklog, _BACKLOG, backlog) if audit_target else None,
         errors=tuple(await db.fetch_as(LoggedErrors, _ERRORS)),
+        waiting_rows=tuple(await db.fetch_as(LoggedErrors, _WAITING_ROWS, waiting)),
         certificates=tuple(await db.fetch_as(CertificateWarning, _CERTIFICATES, certificates)),
     )
 

@@ -59,8 +59,9 @@ class RequestLog:
     def __init__(self, db: Database, manager_instance_id: str, logs: LogWriter) -> None:
         self._manager = manager_instance_id
         self._logs = logs
+        insert = inserting(db, _INSERT, asdict)
         self._rows = WaitingRows[RequestRow](
-            inserting(db, _INSERT, asdict), row_name="request rows", max_rows=MAX_QUEUED
+            db, insert, component="manager", row_name="request rows", max_rows=MAX_QUEUED
         )
         self._writing = asyncio.Lock()
         self._minute = datetime.min.replace(tzinfo=UTC)
@@ -70,6 +71,10 @@ class RequestLog:
     @property
     def dropped(self) -> int:
         return self._rows.dropped
+
+    @property
+    def waited_s(self) -> float:
+        return self._rows.waited_s
 
     def add(self, agent_id: str | None, method: str, path: str, status: int, duration_ms: float) -> None:
         """Add a request to the next batch; a 2xx request is added to the count of its Agent and minute."""

@@ -90,6 +90,7 @@ WEBHOOK = FailingWebhook(
 CERTIFICATE = CertificateWarning(sentence="The certificate /tls.pem ends in 3 days.", time=NOW)
 BACKLOG = AuditBacklog(target="tls://siem:6514", number=1, oldest=NOW)
 ERRORS = LoggedErrors(code="loop-failed", number=3, newest=NOW, message="The loop failed")
+WAITING = LoggedErrors(code="rows-waiting", number=1, newest=NOW, message="2 log rows have waited")
 
 
 def step(code: str | None, reason: str, name: Step = "on_demand_here", zone: str = "eu") -> TraceStep:
@@ -313,6 +314,11 @@ def test_a_certificate_of_a_gateway_that_expires():
     assert (entry.code, entry.severity, entry.sentence) == ("certificate", "warning", CERTIFICATE.sentence)
 
 
+def test_rows_that_the_database_refuses_have_one_entry():
+    entry = only(waiting_rows=(WAITING,), errors=(WAITING,))
+    assert (entry.code, entry.severity, entry.sentence) == ("rows-waiting", "failure", "2 log rows have waited.")
+
+
 def test_errors_in_the_log_that_no_other_entry_reports():
     entry = only(errors=(ERRORS, replace(ERRORS, code="staging-shortfall")))
     assert entry.sentence == "3 errors loop-failed in the last hour. The newest: The loop failed."
@@ -357,6 +363,7 @@ EVERYTHING = Watched(
     credentials=(credential("api_key"), credential("scim_client")),
     backlog=BACKLOG,
     errors=(ERRORS,),
+    waiting_rows=(WAITING,),
     certificates=(CERTIFICATE,),
 )
 
@@ -378,7 +385,7 @@ def test_a_caller_with_a_role_in_one_zone_sees_this_zone():
     parts = (seen.zones, seen.managers, seen.agents, seen.images, seen.pools)
     assert [[each.zone_id for each in part] for part in parts] == [["z2"]] * 5
     assert (seen.launches, seen.webhooks, seen.credentials, seen.backlog, seen.errors) == ((), (), (), None, ())
-    assert seen.certificates == ()
+    assert (seen.certificates, seen.waiting_rows) == ((), ())
 
 
 def test_the_capacity_is_that_of_agents_that_accept_sessions():
