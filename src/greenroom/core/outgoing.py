@@ -65,6 +65,13 @@ def webhook_url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
     return None
 
 
+def without_path(url: str) -> str:
+    """Return the address of a webhook for log rows, such as https://hooks.example/…: whoever knows the path of a chat
+    service can post there."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/" + ("…" if parts.path.strip("/") or parts.query else "")
+
+
 def webhook_address_problem(address: Address) -> str | None:
     """Return the reason why an address needs the setting `webhook_hosts`, as a clause without a period; None if it
     is public.

@@ -157,7 +157,7 @@ async def test_an_applied_document_is_in_the_deployment_and_changes_nothing_twic
 async def test_an_export_has_no_secret_and_equals_the_deployment(deployment_of_test: Deployment):
     await deployment_of_test.apply(parse_document(DOCUMENT))
     text = to_yaml(await deployment_of_test.export())
-    assert [secret for secret in SECRETS.values() if secret in text] == []
+    assert [secret for secret in [*SECRETS.values(), "hooks.example"] if secret in text] == []
     assert await deployment_of_test.plan(parse_document(text), secrets={}) == Plan()
 
 
@@ -169,7 +169,7 @@ async def test_an_export_moves_the_configuration_to_an_installation_without_it(
     await deployment_of_test.apply({name: [] for name in moved if name != "zones"}, prune=True)
     assert await admin.read("/api/v1/images") == []
     variables = ("CAMPUS_CLIENT_SECRET", "BROWSER_DOCKER_TOKEN", "BROWSER_API_KEY", "CLOUD_TOKEN", "LIBRARY_PASSWORD")
-    names: dict[str, str] = dict.fromkeys(variables, "other")
+    names: dict[str, str] = dict.fromkeys(variables, "other") | {"BILLING_URL": "https://other.example/hook"}
     missing = await deployment_of_test.plan(moved, secrets={})
     assert sorted(problem.split("`")[1] for problem in missing.problems) == [
         "client_secret",
@@ -177,10 +177,14 @@ async def test_an_export_moves_the_configuration_to_an_installation_without_it(
         "password",
         "run_config.environment.API_KEY",
         "secrets.token",
+        "url",
     ]
     moved["machine_pools"][0]["join_url"] = "https://other.example"  # an export has none
     await deployment_of_test.apply(moved, secrets=names)
     assert await deployment_of_test.plan(moved, secrets=names) == Plan()
+    assert (await _only(admin, "/webhooks", name="billing"))["url"] == "https://other.example/hook"
+    changed = await deployment_of_test.plan(moved, secrets=names | {"BILLING_URL": "https://other.example/new"})
+    assert [list(action.values) for action in changed.actions] == [["url"]]
 
 
 async def test_a_changed_provider_gets_its_secret_and_its_groups_by_name(deployment_of_test: Deployment, admin: Client):

@@ -71,6 +71,22 @@ async def test_a_webhook_of_a_deleted_user_is_disabled(hooks: Hooks, db: Databas
     assert (row["owner"], row["enabled"], row["sends"]) == (None, False, False)
 
 
+async def test_rows_and_the_audit_have_no_path_of_an_address(hooks: Hooks, db: Database):
+    made = await hooks.made(EVENT, url="https://hooks.example/T0/secret-1?key=secret-2")
+    path = f"{PATH}/{made['webhook_id']}"
+    await hooks.admin.change(path, url="https://hooks.example/T0/secret-3")
+    await hooks.admin.change(path, url="https://chat.example/")
+    assert (await hooks.admin.delete(path)).status_code == 204
+    rows = await db.fetch("SELECT message, details::text FROM logs WHERE code LIKE 'webhook-%%' ORDER BY log_id")
+    texts = [f"{row['message']} {row['details']}" for row in rows]
+    assert not [text for text in texts if "secret-" in text]
+    created, same_host, other_host, deleted = texts
+    assert "https://hooks.example/…" in created
+    assert "path of url as before → changed" in same_host
+    assert "url https://hooks.example/… → https://chat.example/" in other_host
+    assert "https://chat.example/" in deleted
+
+
 async def test_a_secret_is_shown_once_and_signs_what_is_sent(hooks: Hooks, db: Database):
     made = await hooks.made(EVENT)
     assert "secret" not in await hooks.admin.read(f"{PATH}/{made['webhook_id']}")

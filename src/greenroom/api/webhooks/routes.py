@@ -26,8 +26,8 @@ from greenroom.api.webhooks.schemas import (
 )
 from greenroom.core.errors import Invalid, Refused, WrongState
 from greenroom.core.installation import Installation
-from greenroom.core.log_codes import LogCode
-from greenroom.core.outgoing import trusted_hosts, webhook_url_problem
+from greenroom.core.log_codes import LogCode, LogDetails
+from greenroom.core.outgoing import trusted_hosts, webhook_url_problem, without_path
 from greenroom.core.webhooks import SECRET_BYTES, SELECTABLE_EVENTS, DeliveryState, WebhookEvent, secret_text
 from greenroom.db import webhooks
 from greenroom.db.diagnostics.audit_webhooks import begin_delivery, end_delivery
@@ -64,6 +64,10 @@ def _validated_fields(values: Json, installation: Installation) -> WebhookFields
         raise Invalid(problem)
     order = list(map(str, SELECTABLE_EVENTS))
     return replace(fields, events=sorted(set(fields.events), key=order.index))
+
+
+def _audit_values(webhook: WebhookFields) -> LogDetails:
+    return values_of(WebhookFields, webhook) | {"url": without_path(webhook.url)}
 
 
 def _new_secret() -> str:
@@ -104,7 +108,7 @@ async def create_webhook(body: WebhookCreate, change: ChangeDep) -> WebhookMade:
     if webhook_id is None:
         raise Refused(f"There are {MAX_WEBHOOKS} webhooks, which is the maximum. Delete one first.")
     created = await webhooks.get_webhook(change.db, webhook_id)
-    change.audit(LogCode.WEBHOOK_CREATED, created.name, after=values_of(WebhookFields, created))
+    change.audit(LogCode.WEBHOOK_CREATED, created.name, after=_audit_values(created))
     return WebhookMade.of(created, secret=secret)
 
 
@@ -127,7 +131,9 @@ async def update_webhook(webhook_id: UUID, body: WebhookPatch, change: ChangeDep
         elif _receives_audit(fields) and fields.enabled and not (_receives_audit(before) and before.enabled):
             await begin_delivery(connection, before.webhook_id)
     after = await webhooks.get_webhook(change.db, before.webhook_id)
-    old, new = values_of(WebhookFields, before), values_of(WebhookFields, after)
+    old, new = _audit_values(before), _audit_values(after)
+    if after.url != before.url and new["url"] == old["url"]:
+        old, new = old | {"path of url": "as before"}, new | {"path of url": "changed"}
     change.audit(LogCode.WEBHOOK_CHANGED, after.name, before=old, after=new)
     return WebhookView.model_validate(after)
 
@@ -141,7 +147,7 @@ async def delete_webhook(webhook_id: UUID, change: ChangeDep) -> None:
         _require_right_to_events(change.caller, webhook)
         await webhooks.delete_webhook(connection, webhook.webhook_id)
         await end_delivery(connection, webhook.webhook_id)
-    change.audit(LogCode.WEBHOOK_DELETED, webhook.name, before=values_of(WebhookFields, webhook))
+    change.audit(LogCode.WEBHOOK_DELETED, webhook.name, before=_audit_values(webhook))
 
 
 @router.post("/webhooks/{webhook_id}/secret", dependencies=[requires("webhooks_modify")])

@@ -78,6 +78,8 @@ def _type_of_field(kind: ObjectKind, name: str, field: Field) -> Any:
     annotation: Any = Literal[field.choices] if field.choices else _TYPES.get(field.type, str)
     if name in kind.secrets:
         annotation = SecretReference
+    elif name in kind.readable_secrets:
+        annotation = annotation | SecretReference
     if name == "settings":
         annotation = _GROUP_SETTINGS
     elif name == "rules":
@@ -181,9 +183,14 @@ SecretLookup = Callable[[SecretReference], str | None]
 """Returns the secret of a reference; None = it is not set."""
 
 
+_READABLE_SECRETS: Final = {((kind.section,), (name,)) for kind in KINDS for name in kind.readable_secrets}
+
+
 def map_secrets(value: Any, change: Callable[[Any, tuple[str, ...]], Any], place: tuple[str, ...] = ()) -> Any:
     """Return a value of a document in which `change` has replaced each secret and each environment variable of a
-    container. `place` contains the keys that lead from the document to the value."""
+    container. `place` contains the keys that lead from the document to the value: it begins with the section."""
+    if (place[:1], place[-1:]) in _READABLE_SECRETS:
+        return change(value, place)
     if place[-1:] in {("docker_token",), ("client_secret",), ("password",)} or place[-2:-1] in {
         (ENVIRONMENT,),
         ("secrets",),
@@ -229,7 +236,7 @@ def reference_secrets(kind: ObjectKind, row: Row, used_names: dict[str, tuple[st
     function adds the new variables.
     """
     name = kind.name_of(row)
-    return map_secrets(row, lambda _, place: {"env": _free_name(name, place, used_names)})
+    return map_secrets(row, lambda _, place: {"env": _free_name(name, place, used_names)}, (kind.section,))
 
 
 def _free_name(owner: str, place: tuple[str, ...], used_names: dict[str, tuple[str, ...]]) -> str:

@@ -43,6 +43,7 @@ class ObjectKind:
 
     `identity` contains the fields of the document by which objects are matched. `secrets` maps each field with
     secrets, which the api never returns, to other fields: a change of such a field also sends the secrets.
+    `readable_secrets` are fields that the api returns, and whose values an export must not contain.
     `local_fields` are valid only in one installation, and are not exported. `session_key` is the field of a session
     with the id of the object; None = there is none. `is_optional`: the api of a deployment may not have this kind,
     because it belongs to a plug-in.
@@ -52,6 +53,7 @@ class ObjectKind:
     noun: Noun
     identity: tuple[str, ...]
     secrets: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    readable_secrets: frozenset[str] = frozenset()
     local_fields: frozenset[str] = frozenset()
     session_key: str | None = None
     is_optional: bool = False
@@ -106,7 +108,9 @@ KINDS: Final = (
         secrets={"secrets": frozenset({"provider", "options"})},
         local_fields=frozenset({"join_url"}),
     ),
-    ObjectKind(section="webhooks", noun=NOUNS["webhooks"], identity=("name",)),
+    ObjectKind(
+        section="webhooks", noun=NOUNS["webhooks"], identity=("name",), readable_secrets=frozenset({"url"})
+    ),  # who knows the address of a chat service can post there
 )
 
 

@@ -150,7 +150,8 @@ def _different_fields(kind: ObjectKind, row: Row, deployed: DeployedObject, opti
     for name, value in row.items():
         old = deployed.values.get(name)
         new = replace_variables(value, _new_variable_value, old, name=name)
-        if name in kind.identity or name in kind.secrets or new == normalize_value(name, old):
+        is_unset = name in kind.readable_secrets and value == MASK
+        if name in kind.identity or name in kind.secrets or is_unset or new == normalize_value(name, old):
             continue
         values[name] = _setting_changes(new, old) if name == "settings" else new
     for name, trigger_fields in kind.secrets.items():
@@ -268,7 +269,11 @@ def _problems(action: ConfigurationAction, names: Mapping[str, set[str]], option
         if name not in names[section]:
             yield f"{title} refers to `{name}`, which is not in {section.replace('_', ' ')}."
     missing = list[str]()
-    map_secrets(action.values, lambda value, place: missing.append(".".join(place)) if value == MASK else None)
+    map_secrets(
+        action.values,
+        lambda value, place: missing.append(".".join(place[1:])) if value == MASK else None,
+        (action.kind.section,),
+    )
     for path in missing:
         yield f"{title}: the secret `{path}` has no value; set the environment variable, or write the file."
 
