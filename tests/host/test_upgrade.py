@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 
 import pytest
+from tests.acceptance.instance import run as acceptance_run
 from tests.acceptance.upgradable import Upgradable
 from tests.versions import POST, PRE, Versions, run
 
@@ -32,6 +33,24 @@ def test_a_role_that_ends_seconds_after_its_start_leads_back(instance: Upgradabl
     assert "does not keep running: its process ended 2 times" in message
     assert message.endswith(f"Greenroom {versions.old_version} runs again.")
     assert "added" in instance.columns(), "no migration was applied that the old version does not support"
+    assert instance.role_versions() == {versions.old_version}
+
+
+def test_a_start_that_migrates_writes_a_backup_before(instance: Upgradable, versions: Versions):
+    assert instance.down().returncode == 0
+    instance.program = (str(versions.new),)
+    done = acceptance_run(
+        "up", "--data", str(instance.data), "--detach", program=instance.program, **instance.environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert "added" not in instance.columns()
+    assert f"The backup of Greenroom {versions.old_version} is {instance.backups}/" in done.stderr
+    (restore,) = (line for line in done.stderr.splitlines() if line.startswith("  greenroom restore "))
+    assert instance.down().returncode == 0
+    run(versions.old, *shlex.split(restore)[1:], env=instance.variables)
+    instance.program = (str(versions.old),)
+    instance.up()
+    assert "added" not in instance.columns()
     assert instance.role_versions() == {versions.old_version}
 
 

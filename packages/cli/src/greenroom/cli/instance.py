@@ -5,6 +5,7 @@ Each command imports its implementation when it runs: the import takes most of a
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Annotated
@@ -72,9 +73,14 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Run a complete deployment on this machine."""
+    from greenroom.backup.before_migration import back_up_before_migration  # noqa: PLC0415
     from greenroom.kit.config import comma_parts  # noqa: PLC0415
     from greenroom.up import commands  # noqa: PLC0415
+    from greenroom.up.layout import Layout  # noqa: PLC0415
+    from greenroom.up.progress import stderr_progress  # noqa: PLC0415
 
+    for line in asyncio.run(back_up_before_migration(Layout(data), stderr_progress())):
+        typer.echo(line, err=True)
     options = Options(
         port=port,
         managers=managers,
