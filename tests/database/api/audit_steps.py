@@ -89,6 +89,7 @@ STEPS: Final = [
         "provider_id",
     ),
     v1("PATCH /sign-on-providers/{provider_id}", "sign-on-provider-changed", {"client_secret": SECRET + "2"}),
+    v1("POST /sign-on-providers/{provider_id}/forget-keys", "sign-on-provider-changed"),
     v1(
         "POST /directories",
         "directory-created",

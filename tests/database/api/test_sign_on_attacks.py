@@ -26,6 +26,9 @@ from tests.support.oidc import Forger
 from greenroom.db.database import Database
 from greenroom.identity import attempts
 from greenroom.identity import provider as provider_module
+from greenroom.identity.provider import ProviderCache
+from greenroom.identity.statements import find_provider
+from greenroom.identity.tokens import Keys
 
 
 @pytest.fixture
@@ -94,6 +97,26 @@ async def test_new_keys_are_read_in_the_middle_of_a_log_in(forger: Forger, anony
     assert await forged(forger, anonymous) == "/"
     forger.key = RSAKey.generate_key(2048, {"kid": "next", "use": "sig"})
     assert await forged(forger, anonymous) == "/"
+
+
+@pytest.mark.usefixtures("offered")
+async def test_a_withdrawn_key_is_refused_by_all_processes_after_a_request(
+    forger: Forger, app: FastAPI, admin: Client, anonymous: Client
+):
+    other_process = ProviderCache()
+    assert await forged(forger, anonymous) == "/"
+    first = await find_provider(app.state.db, "campus")
+    assert first is not None
+    assert len((await other_process.keys(first) or Keys(())).keys) == 1
+    forger.published = []
+    assert await forged(forger, anonymous) == "/", "the key is cached"
+    (provider,) = await admin.read("/api/v1/sign-on-providers")
+    answer = await admin.post(f"/api/v1/sign-on-providers/{provider['provider_id']}/forget-keys")
+    assert answer.status_code == 204, answer.text
+    assert await forged(forger, anonymous) == "/?sign-on=wrong-token"
+    again = await find_provider(app.state.db, "campus")
+    assert again is not None
+    assert not (await other_process.keys(again) or Keys(())).keys
 
 
 @pytest.mark.usefixtures("offered")

@@ -6,7 +6,9 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
@@ -18,6 +20,7 @@ from greenroom.identity.provider import (
     OidcClient,
     ProviderCache,
     ProviderFailed,
+    cache_time_s,
     get_json,
     provider_request,
 )
@@ -153,31 +156,61 @@ async def documents(server: Server) -> ProviderCache:
     document = {name: f"{server.address}/{end}" for name, end in endpoints.items()}
     server.body = json.dumps(document | {"issuer": server.address, "keys": []}).encode()
     documents = ProviderCache()
-    await documents.endpoints(server.address)
+    await documents.endpoints(client_of(server).provider)
     server.paths.clear()
     return documents
 
 
 @pytest.mark.parametrize("again", [False, True])
 async def test_concurrent_log_ins_share_a_request_for_keys(server: Server, documents: ProviderCache, again: bool):
-    keys = await asyncio.gather(*(documents.keys(server.address, again=again) for _ in range(20)))
+    keys = await asyncio.gather(*(documents.keys(client_of(server).provider, again=again) for _ in range(20)))
     assert keys[0] is not None
     assert all(one is keys[0] for one in keys)
     assert server.paths == ["/jwks"]
 
 
 async def test_unknown_keys_are_requested_again_at_most_once(server: Server, documents: ProviderCache):
-    await documents.keys(server.address)
-    assert await documents.keys(server.address, again=True) is not None
-    assert await documents.keys(server.address, again=True) is None
+    await documents.keys(client_of(server).provider)
+    assert await documents.keys(client_of(server).provider, again=True) is not None
+    assert await documents.keys(client_of(server).provider, again=True) is None
     assert server.paths == ["/jwks", "/jwks"]
+
+
+@pytest.mark.usefixtures("documents")
+async def test_keys_are_read_again_after_ten_minutes_and_for_another_revision(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(provider_module, "SHARED_RESULT_S", 0.0)
+    document, cache = "/.well-known/openid-configuration", ProviderCache()
+    provider, now_s = client_of(server).provider, 1000.0
+    monkeypatch.setattr(provider_module, "time", SimpleNamespace(monotonic=lambda: now_s))
+    await cache.keys(provider)
+    now_s += 599
+    await cache.keys(provider)
+    assert server.paths == [document, "/jwks"]
+    now_s += 2
+    await cache.keys(provider)
+    assert server.paths == [document, "/jwks"] * 2
+    await cache.keys(replace(provider, revision="2"))
+    assert server.paths == [document, "/jwks"] * 3
+
+
+@pytest.mark.parametrize(
+    ("cache_control", "time_s"),
+    [
+        *(("", 600), ("max-age=300", 300), ("public, Max-Age = 86400", 600), ("max-age=0", 60), ("no-store", 60)),
+        *(("private, no-cache", 60), ("max-age=x", 600), ("s-maxage=90", 600), ('max-age="120"', 120)),
+    ],
+)
+def test_the_provider_can_shorten_the_time_in_the_cache(cache_control: str, time_s: float):
+    assert cache_time_s(cache_control) == time_s
 
 
 async def test_a_failed_request_for_keys_is_not_repeated_immediately(server: Server, documents: ProviderCache):
     server.body = b"no JSON"
     for _ in range(5):
         with pytest.raises(ProviderFailed, match="is not JSON"):
-            await documents.keys(server.address)
+            await documents.keys(client_of(server).provider)
     assert server.paths == ["/jwks"]
 
 

@@ -72,6 +72,11 @@ export function testProvider(providerId: Uuid) {
   return dataOf(client.POST(`${PROVIDER}/test`, { params: { path: { provider_id: providerId } } }));
 }
 
+/** Lets every api read the keys of a provider again, so that none accepts a withdrawn key. */
+export function forgetKeys(providerId: Uuid) {
+  return deletionOf(client.POST(`${PROVIDER}/forget-keys`, { params: { path: { provider_id: providerId } } }));
+}
+
 export function previewRules(body: Schemas['PreviewRequest']) {
   return dataOf(client.POST('/api/v1/sign-on-providers/preview', { body }));
 }

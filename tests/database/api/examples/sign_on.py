@@ -57,6 +57,7 @@ SIGN_ON: Final[list[Step]] = [
     step("get_sign_on_provider"),
     step("update_sign_on_provider", {"scopes": "openid profile"}, wrong=Wrong(body={"scopes": "profile"})),
     step("test_sign_on_provider"),
+    step("forget_sign_on_keys"),
     step(
         "preview_sign_on_rules",
         {"rules": [{"claim": "groups", "value": "it-*", "group_id": ALL_USERS}], "sample": SAMPLE},

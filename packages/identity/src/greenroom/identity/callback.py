@@ -61,7 +61,7 @@ async def confirm_user(context: SignOnContext, provider: SignOnProvider, attempt
             raise SignOnRefused(Refusal.WRONG_TOKEN, "The provider sent no ID token; is `openid` one of the scopes?")
         expected = client.expected_token
         claims = await context.provider_cache.read_token(
-            provider.issuer,
+            provider,
             lambda keys: id_claims(id_token, keys, expected, nonce=attempt.nonce, access_token=tokens.access_token),
         )
         userinfo = await _userinfo(client, tokens, claims["sub"])

@@ -48,7 +48,7 @@ class SignOnContext:
     async def oidc_client(self, provider: SignOnProvider) -> OidcClient:
         """Return the client for requests to the provider. Raises ProviderFailed: the discovery document of the provider
         cannot be read or is not valid."""
-        return OidcClient(provider, self.client_secret(provider), await self.provider_cache.endpoints(provider.issuer))
+        return OidcClient(provider, self.client_secret(provider), await self.provider_cache.endpoints(provider))
 
     def directory_health(self, directory_id: str) -> DirectoryHealth:
         """Return the state of a directory in this process."""

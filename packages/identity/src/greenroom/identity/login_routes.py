@@ -200,7 +200,7 @@ async def _confirm_user(
     if provider.protocol == "saml":
         return await saml.confirm_user(context, provider, attempt, answer.code)
     try:
-        endpoints = await context.provider_cache.endpoints(provider.issuer)
+        endpoints = await context.provider_cache.endpoints(provider)
     except ProviderFailed as error:
         raise SignOnRefused(Refusal.PROVIDER_DOWN, str(error)) from error
     answer.check(provider, requires_issuer=endpoints.requires_issuer)
@@ -227,7 +227,7 @@ async def log_out_at_provider(
     if provider.protocol == "saml":
         return LogoutView(url=await saml_logout.log_out_url(context, provider, id_token, hint.sid))
     try:
-        endpoint = (await context.provider_cache.endpoints(provider.issuer)).end_session
+        endpoint = (await context.provider_cache.endpoints(provider)).end_session
     except ProviderFailed:
         endpoint = None  # the provider does not answer; the log-in at Greenroom has ended anyway
     if endpoint is None:
@@ -255,9 +255,7 @@ async def log_out_by_provider(
     try:
         provider = await context.enabled_provider(provider_name, "oidc")
         token, expected = form.get("logout_token", [""])[0], (await context.oidc_client(provider)).expected_token
-        claims = await context.provider_cache.read_token(
-            provider.issuer, lambda keys: logout_claims(token, keys, expected)
-        )
+        claims = await context.provider_cache.read_token(provider, lambda keys: logout_claims(token, keys, expected))
     except (SignOnRefused, ProviderFailed, TokenRefused) as error:
         if not isinstance(error, ProviderFailed):
             failed_attempts.count_wrong_key(request, f"by a log-out token of {one_line(provider_name)}")

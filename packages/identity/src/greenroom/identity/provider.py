@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import re
 import ssl
 import time
 from collections import Counter
@@ -34,8 +35,10 @@ from greenroom.kit.concurrency import CachedReads
 TIMEOUT_S: Final = 8.0
 MAX_ANSWER_BYTES: Final = 2 << 20
 """Maximum size of an answer, which must not be compressed."""
-CACHE_S: Final = 3600.0
-"""The time for which the document of a provider and its keys are used without another request."""
+MIN_CACHE_S: Final = 60.0
+MAX_CACHE_S: Final = 600.0
+"""The time for which the document of a provider and its keys are used without another request, and for which a key is
+thus accepted after the provider has withdrawn it. `Cache-Control` of the answer can shorten it to `MIN_CACHE_S`."""
 MAX_OPEN_REQUESTS: Final = 100
 """Maximum number of requests to one host that have no answer yet. The limit prevents that a provider that hangs uses
 all connections of this process."""
@@ -169,26 +172,46 @@ async def provider_request(address: str) -> AsyncGenerator[None]:
         _open_requests[host] -= 1
 
 
-async def get_content(address: str, accept: str, *, bearer: str | None = None) -> bytes:
+@dataclass(frozen=True, slots=True)
+class ProviderContent:
+    """The content at an address of a provider, and the time for which it can be cached."""
+
+    content: bytes = field(repr=False)
+    cache_s: float = MAX_CACHE_S
+
+    def json(self, address: str) -> dict[str, Any]:
+        """Return the JSON object in the content. Raises ProviderFailed: it is none."""
+        try:
+            document = json.loads(self.content)
+        except (ValueError, RecursionError) as error:
+            raise ProviderFailed(f"The answer of {address} is not JSON.") from error
+        if not isinstance(document, dict):
+            raise ProviderFailed(f"The answer of {address} is not a JSON object.")
+        return cast("dict[str, Any]", document)
+
+
+def cache_time_s(cache_control: str) -> float:
+    """Return the time for which an answer with this header `Cache-Control` is cached, from `MIN_CACHE_S` to
+    `MAX_CACHE_S`."""
+    if re.search(r"\bno-(store|cache)\b", cache_control, re.IGNORECASE):
+        return MIN_CACHE_S
+    max_age = re.search(r"\bmax-age\s*=\s*\"?(\d{1,9})", cache_control, re.IGNORECASE | re.ASCII)
+    return min(max(float(max_age[1]), MIN_CACHE_S), MAX_CACHE_S) if max_age else MAX_CACHE_S
+
+
+async def get_content(address: str, accept: str, *, bearer: str | None = None) -> ProviderContent:
     """Return the content at an address. Raises ProviderFailed: the address does not answer with status 200."""
     headers = {"Accept": accept} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
     async with provider_request(address), httpx2.AsyncClient(**http_settings()) as http:
         response = await http.get(address, headers=headers)
     if response.status_code != 200:
         raise ProviderFailed(f"{address} answered with status {response.status_code} instead of 200.")
-    return response.content
+    return ProviderContent(response.content, cache_time_s(response.headers.get("cache-control", "")))
 
 
 async def get_json(address: str, *, bearer: str | None = None) -> dict[str, Any]:
     """Return the JSON object at an address. Raises ProviderFailed: the address does not answer with a JSON object."""
-    content = await get_content(address, "application/json", bearer=bearer)
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ProviderFailed(f"The answer of {address} is not JSON.") from error
-    if not isinstance(document, dict):
-        raise ProviderFailed(f"The answer of {address} is not a JSON object.")
-    return cast("dict[str, Any]", document)
+    return (await get_content(address, "application/json", bearer=bearer)).json(address)
 
 
 def http_settings() -> dict[str, Any]:
@@ -242,72 +265,80 @@ async def _read_endpoints(issuer: str) -> Endpoints:
     return parse_endpoints(await get_json(document_address(issuer)), issuer)
 
 
-async def _read_keys(address: str) -> Keys:
-    return Keys.of(await get_json(address))
+async def _read_keys(address: str) -> tuple[Keys, float]:
+    """Return the keys at an address, and the time for which they can be cached."""
+    answer = await get_content(address, "application/json")
+    return Keys.of(answer.json(address)), answer.cache_s
 
 
 @dataclass(slots=True)
 class _CachedProvider:
+    """The times are monotonic."""
+
+    revision: str
     endpoints: Endpoints
-    endpoints_read_s: float
-    """The monotonic time when the endpoints were read."""
+    endpoints_expire_s: float
     keys: Keys | None = None
-    keys_read_s: float = 0.0
+    keys_expire_s: float = 0.0
 
 
 class ProviderCache:
-    """Caches the endpoints and the keys of the providers, by issuer. Each process has one cache."""
+    """Caches the endpoints and the keys of the providers, by issuer. Each process has one cache. An entry belongs to a
+    revision of the provider's row, so that a change or `statements.forget_keys` reaches all processes."""
 
     def __init__(self) -> None:
         self._cached: dict[str, _CachedProvider] = {}
         self._endpoint_reads = CachedReads[Endpoints](SHARED_RESULT_S)
-        self._key_reads = CachedReads[Keys](SHARED_RESULT_S)
+        self._key_reads = CachedReads[tuple[Keys, float]](SHARED_RESULT_S)
 
-    async def endpoints(self, issuer: str) -> Endpoints:
-        """Return the endpoints of an issuer. Raises ProviderFailed: the issuer does not answer, or its document is not
-        valid."""
-        return (await self._cached_provider(issuer)).endpoints
+    async def endpoints(self, provider: SignOnProvider) -> Endpoints:
+        """Return the endpoints of a provider. Raises ProviderFailed: the provider does not answer, or its document is
+        not valid."""
+        return (await self._cached_provider(provider)).endpoints
 
-    async def read_token(self, issuer: str, read: Callable[[Keys], Claims]) -> Claims:
-        """Check a token with `read` and the keys of the issuer, and return its claims. If the issuer may have signed
-        the token with a new key, the keys are requested again, and the check is repeated.
+    async def read_token(self, provider: SignOnProvider, read: Callable[[Keys], Claims]) -> Claims:
+        """Check a token with `read` and the keys of the provider, and return its claims. If the provider may have
+        signed the token with a new key, the keys are requested again, and the check is repeated.
 
         Raises:
             TokenRefused: the token is not valid; the message is the cause.
             ProviderFailed: as for `endpoints`.
         """
-        keys = await self.keys(issuer)
+        keys = await self.keys(provider)
         try:
             return read(keys or Keys(()))
         except TokenRefused as error:
-            if not error.may_be_new_key or (new_keys := await self.keys(issuer, again=True)) is None:
+            if not error.may_be_new_key or (new_keys := await self.keys(provider, again=True)) is None:
                 raise
             return read(new_keys)
 
-    async def keys(self, issuer: str, *, again: bool = False) -> Keys | None:
-        """Return the keys of an issuer. With `again`, the keys are requested even if they are cached; None means that
+    async def keys(self, provider: SignOnProvider, *, again: bool = False) -> Keys | None:
+        """Return the keys of a provider. With `again`, the keys are requested even if they are cached; None means that
         they were already requested again within the last `SHARED_RESULT_S`."""
-        provider, now_s = await self._cached_provider(issuer), time.monotonic()
-        cached = provider.keys
-        if cached is not None and not again and now_s - provider.keys_read_s <= CACHE_S:
+        entry, now_s = await self._cached_provider(provider), time.monotonic()
+        cached = entry.keys
+        if cached is not None and not again and now_s < entry.keys_expire_s:
             return cached
-        address = provider.endpoints.jwks
-        keys = await self._key_reads.get(f"{'again ' if again else ''}{address}", partial(_read_keys, address))
+        address = entry.endpoints.jwks
+        # The revision is in the name, because a read before the revision may have the keys that must be forgotten.
+        name = f"{'again ' if again else ''}{provider.revision} {address}"
+        keys, cache_s = await self._key_reads.get(name, partial(_read_keys, address))
         if again and keys is cached:
             return None
-        provider.keys, provider.keys_read_s = keys, now_s
+        entry.keys, entry.keys_expire_s = keys, now_s + cache_s
         return keys
 
     def forget(self, issuer: str) -> None:
         """Remove an issuer from the cache, so that its document is requested again when it is next needed."""
         self._cached.pop(issuer, None)
 
-    async def _cached_provider(self, issuer: str) -> _CachedProvider:
-        provider = self._cached.get(issuer)
-        if provider is None or time.monotonic() - provider.endpoints_read_s > CACHE_S:
-            endpoints = await self._endpoint_reads.get(issuer, partial(_read_endpoints, issuer))
-            provider = self._cached[issuer] = _CachedProvider(endpoints, time.monotonic())
-        return provider
+    async def _cached_provider(self, provider: SignOnProvider) -> _CachedProvider:
+        issuer, revision = provider.issuer, provider.revision
+        entry = self._cached.get(issuer)
+        if entry is None or entry.revision != revision or time.monotonic() >= entry.endpoints_expire_s:
+            endpoints = await self._endpoint_reads.get(f"{revision} {issuer}", partial(_read_endpoints, issuer))
+            entry = self._cached[issuer] = _CachedProvider(revision, endpoints, time.monotonic() + MAX_CACHE_S)
+        return entry
 
 
 @dataclass(frozen=True, slots=True)

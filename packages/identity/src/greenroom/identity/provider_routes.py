@@ -155,8 +155,6 @@ async def update_sign_on_provider(
         async with _end_logins_and_lock(change, context, before, reason) as connection:
             await _require_own_issuer(connection, fields, before.provider_id)
             await statements.update_provider(connection, before.provider_id, fields, encrypted)
-    context.provider_cache.forget(before.issuer)
-    context.saml_metadata.forget(before.metadata_url)
     after = await statements.get_provider(change.db, before.provider_id)
     old, new = _audit_values(before), _audit_values(after)
     if encrypted != before.client_secret_encrypted:
@@ -166,6 +164,19 @@ async def update_sign_on_provider(
         logins = await statements.logins_at_provider(change.db, after.provider_id)
         await end_logins(context, logins, f"{after.title} was disabled.")
     return _view(after, request)
+
+
+@router.post(
+    "/sign-on-providers/{provider_id}/forget-keys", status_code=204, dependencies=[requires("settings_modify")]
+)
+async def forget_sign_on_keys(provider_id: UUID, change: ChangeDep) -> None:
+    """Read the keys of a provider, or its SAML metadata, again. From now on, no api accepts a key that the provider has
+    withdrawn. Without this call, a withdrawn key is accepted for at most 10 minutes."""
+    async with change.db.transaction() as connection:
+        provider = await statements.lock_provider(connection, str(provider_id))
+        await statements.forget_keys(connection, provider.provider_id)
+    keys = {"keys": "read again"}
+    change.audit(LogCode.SIGN_ON_PROVIDER_CHANGED, provider.title, before={"keys": "cached"}, after=keys)
 
 
 @router.delete("/sign-on-providers/{provider_id}", status_code=204, dependencies=[requires("settings_modify")])

@@ -72,6 +72,8 @@ class SignOnProvider(ProviderFields):
     service_key_encrypted: bytes | None = field(default=None, repr=False)
     created: datetime
     num_logins: int
+    revision: str = field(default="", compare=False)
+    """Differs after each change of the row, and after `forget_keys`."""
 
 
 FIELDS: Final = columns_of(ProviderFields)
@@ -82,6 +84,7 @@ _PROVIDERS: Final = ListDefinition(
     select=(
         qualified(FIELDS, "p")
         + ", p.provider_id::text, p.name, p.client_secret_encrypted, p.service_key_encrypted, p.created,"
+        " p.xmin::text AS revision,"
         " (SELECT count(*) FROM provider_logins l WHERE l.provider_id = p.provider_id) AS num_logins"
     ),
     source="FROM sign_on_providers p",
@@ -155,6 +158,11 @@ async def update_provider(
             "provider_id": provider_id,
         },
     )
+
+
+async def forget_keys(connection: Connection, provider_id: str) -> None:
+    """Change the revision of a provider, so that every process reads its keys again."""
+    await connection.execute("UPDATE sign_on_providers SET title = title WHERE provider_id = %s", (provider_id,))
 
 
 async def delete_provider(connection: Connection, provider_id: str) -> None:

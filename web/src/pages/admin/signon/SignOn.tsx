@@ -3,13 +3,22 @@ import { Trans } from '@lingui/react/macro';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useAllowed } from '../../../api/auth';
-import { changeProvider, deleteProvider, type Provider, providersQuery, testProvider } from '../../../api/signOn';
+import {
+  changeProvider,
+  deleteProvider,
+  forgetKeys,
+  type Provider,
+  providersQuery,
+  testProvider,
+} from '../../../api/signOn';
 import { enabledColumn } from '../../../components/columns';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
+import { showDone } from '../../../components/feedback';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RemoveAction, RowAction } from '../../../components/RowAction';
 import { RowPanelLink } from '../../../components/RowLink';
 import type { Column } from '../../../components/tableState';
+import { useAction } from '../../../components/useAction';
 import { ProviderForm } from './ProviderForm';
 import { TestDialog } from './TestDialog';
 
@@ -39,6 +48,14 @@ const COLUMNS: Column<Provider>[] = [
 export function SignOn() {
   const [tested, setTested] = useState<Provider | null>(null);
   const allowed = useAllowed()('settings_modify');
+  const forget = useAction(
+    async ({ provider_id, title }: Provider) => {
+      await forgetKeys(provider_id);
+      showDone(t`The keys of ${title} are read at the next log-in`);
+    },
+    [],
+    t`The keys are not read again`,
+  );
   return (
     <ResourcePage
       list="sign-on-providers"
@@ -56,7 +73,12 @@ export function SignOn() {
       form={(provider, close) => <ProviderForm provider={provider} onClose={close} />}
       editName={(provider) => provider.title}
       actions={(provider) =>
-        allowed && <RowAction word="Test" name={provider.title} onClick={() => setTested(provider)} />
+        allowed && (
+          <>
+            <RowAction word="Test" name={provider.title} onClick={() => setTested(provider)} />
+            <RowAction word="Read keys" name={provider.title} onClick={() => forget.mutate(provider)} />
+          </>
+        )
       }
       remove={(provider) => (
         <RemoveAction

@@ -47,7 +47,7 @@ class SamlDiagnosis(Diagnosis):
         return f"{find_program()} checks the signatures."
 
     async def _read_metadata(self) -> str:
-        self._content = await get_content(self._provider.metadata_url, METADATA_TYPES)
+        self._content = (await get_content(self._provider.metadata_url, METADATA_TYPES)).content
         return f"{self._provider.metadata_url} answers."
 
     async def _check_xml(self) -> str:
