@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from structlog.testing import capture_logs
 from tests.support.agents import ToldAgent, joined, seen, session, user
 from tests.support.managers import Fleet
+from tests.support.postgres import incompressible_text
 from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
@@ -37,6 +38,21 @@ async def test_a_message_no_manager_can_process_stops_no_other(
     assert [answer.status_code for answer in answers] == [422, 200, 200]
     monkeypatch.undo()
     assert (await agents[0].post("/v1/check-in", agents[0].message(seen(ids[0], "creating")))).status_code == 200
+
+
+async def test_a_value_that_an_index_cannot_hold_delays_no_other_agent(
+    door: httpx2.ASGITransport, db: Database, fleet: Fleet
+):
+    agents = [await joined(db, door) for _ in range(3)]
+    ids = [await session(db, agent) for agent in agents]
+    await db.write("CREATE INDEX ON session_observed (probe_error)")
+    errors = (incompressible_text(4000), "short", "short")
+    messages = [
+        agent.message(seen(session_id, "running", probe_error=error))
+        for agent, session_id, error in zip(agents, ids, errors, strict=True)
+    ]
+    answers = await asyncio.gather(*(a.post("/v1/check-in", m) for a, m in zip(agents, messages, strict=True)))
+    assert [answer.status_code for answer in answers] == [422, 200, 200]
 
 
 async def test_an_agent_whose_row_is_locked_keeps_no_other_waiting(
