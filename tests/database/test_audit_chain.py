@@ -279,3 +279,13 @@ async def test_an_event_with_long_fields_is_stored(db: Database):
     (stored,) = await db.fetch("SELECT length(object_id) AS length, details FROM audit_events")
     assert stored == {"length": 279, "details": event(1).details}
     assert await problem_of(db) is None
+
+
+async def test_the_intact_events_after_a_changed_one_are_counted(db: Database):
+    writer = AuditWriter(db, SECRETS)
+    writer.add(*(event(number) for number in range(9)))
+    await writer.flush()
+    await db.write("UPDATE audit_events SET message = 'x' WHERE event_id IN (3, 6)")
+    found = await verify(db, SECRETS)
+    assert str(found.problem).startswith("Event 3 ")
+    assert (found.checked, found.last.event_id, found.later, found.later_intact) == (2, 2, 6, 5)

@@ -315,6 +315,10 @@ class ChainCheck:
         self.count += 1
         return None
 
+    def follows(self, event: ChainedEvent, before: ChainedEvent) -> bool:
+        """Return True if an event after the first problem is unchanged and follows the event `before`."""
+        return event.hash == event_hash(self._sign, event, before.hash)
+
     def _check_seal(self, day: date) -> str | None:
         seal = self._seals.get(day)
         if seal is None:

@@ -175,7 +175,7 @@ def test_an_operation_that_cannot_be_read_leaves_an_event():
     "details",
     [
         {"before": {"notes": "A" * 4096}, "after": {"notes": "B" * 4096}},
-        {"after": {"hosts": [f"{n}.example.org" for n in range(10_000)]}},
+        {"after": {"cores": 2.5, "hosts": [f"{n}.example.org" for n in range(10_000)]}},
         {"after": {"run_config": {f"NAME_{n}": "\n" * 500 for n in range(1800)}}},
         {"after": dict.fromkeys(("n" * 9000, "m" * 9000), "x" * 9000)},
         {"after": [[["\u0001" * 900] * 12] * 12]},
@@ -231,3 +231,11 @@ def test_a_reduced_event_has_its_code_and_no_foreign_text():
     found = reduced(replace(event(), object_id="o", details='{"a":1}'), "DataError")
     assert (found.code, found.actor_id, found.object_id, found.details) == (event().code, event().actor_id, None, "{}")
     assert found.message.endswith("was refused in its full form: DataError")
+
+
+def test_an_unchanged_event_follows_the_stored_hash_of_the_event_before_it(chain: Chain):
+    check = ChainCheck(sign, chain.seals, chain.head)
+    first, second, third = chain.events[:3]
+    assert check.follows(third, replace(second, message="changed"))
+    assert not check.follows(third, first)
+    assert not check.follows(replace(third, message="changed"), second)

@@ -300,11 +300,14 @@ async def store_delivered(connection: Connection, target: str, last_id: int) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """The result of a verification: the number of checked events, the last one, and the first problem as a sentence."""
+    """The result of a verification: the number of checked events, the last one, and the first problem as a sentence.
+    After a problem, `later` is the number of further events, of which `later_intact` follow the event before them."""
 
     checked: int
     last: Link
     problem: str | None
+    later: int = 0
+    later_intact: int = 0
 
 
 async def verify(
@@ -337,16 +340,22 @@ async def verify_chain(
     start = earlier[-1] if earlier else None
     check = ChainCheck(secrets.audit_signature, seals, head, start)
     is_expected_found = expected in (None, check.last)
-    problem = check.check_signatures()
+    problem, before, later, later_intact = check.check_signatures(), None, 0, 0
     if problem is None:
         async for event in read_chain(connection, start.last.event_id if start else None):
-            if (last_day is not None and day_of(event.time) > last_day) or (problem := check.check(event)):
+            if last_day is not None and day_of(event.time) > last_day:
                 break
+            if before is not None:
+                later += 1
+                later_intact += check.follows(event, before)
+                before = event
+            elif problem := check.check(event):
+                before = event
             is_expected_found |= expected == check.last
         problem = problem or check.finish(last_day)
     if problem is None and expected is not None and not is_expected_found:
         problem = f"The chain does not contain event {expected.event_id} with the expected hash."
-    return Verification(checked=check.count, last=check.last, problem=problem)
+    return Verification(checked=check.count, last=check.last, problem=problem, later=later, later_intact=later_intact)
 
 
 async def delete_old_days(db: Database, secrets: Secrets, keep_days: int) -> list[date]:

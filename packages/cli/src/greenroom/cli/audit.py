@@ -87,8 +87,16 @@ def verify(
         raise typer.BadParameter("A head has the form NUMBER:HEXADECIMAL, as `audit verify` prints it.") from error
     result = asyncio.run(verify_audit(data, url, key_file, first_day=first_day, last_day=last_day, expected=expected))
     summary = f"{result.checked} events are intact." if result.problem is None else result.problem
+    if result.later:
+        summary += f" Of the {result.later} events after it, {result.later_intact} are intact."
     print_local_result(
-        {"checked": result.checked, "head": str(result.last), "problem": result.problem},
+        {
+            "checked": result.checked,
+            "head": str(result.last),
+            "problem": result.problem,
+            "later": result.later,
+            "later_intact": result.later_intact,
+        },
         summary,
         f"Head: {result.last}",
         as_json=as_json,
