@@ -63,6 +63,8 @@ async def api_page(db: Database) -> bytes:
     agent_id = await rows.agent(db, zone_id)
     config_id = await rows.staging_config(db, zone_id, image_id, num_sessions=5)
     await rows.staged_sessions(db, config_id, agent_id, 2)
+    full = await rows.staging_config(db, zone_id, await rows.image(db, friendly_name="Full"), num_sessions=1)
+    await rows.staged_sessions(db, full, agent_id, 1)
     await db.write("INSERT INTO managers (instance_id, zone_id) VALUES ('m', %s)", (zone_id,))
     return await metrics.page(db)
 
@@ -98,15 +100,17 @@ async def test_figures_of_the_deployment(db: Database):
         for sample in family.samples
     }
     assert found["greenroom_api_database_up",] == 1
-    assert found["greenroom_api_sessions", "eu", "running"] == 2
+    assert found["greenroom_api_sessions", "eu", "running"] == 3
     assert found["greenroom_api_agents", "eu", "running"] == 1
     assert found["greenroom_api_managers", "eu", "unknown"] == 1
     assert found["greenroom_api_zone_has_primary", "eu"] == 0
     assert found["greenroom_api_staged_sessions", "Desktop", "desired", "eu"] == 5
     assert found["greenroom_api_staged_sessions", "Desktop", "current", "eu"] == 2
     assert found["greenroom_api_staging_shortfall", "Desktop", "eu", "no-running-manager"] == 1
+    assert found["greenroom_api_staging_refill_blocked", "Full", "eu", "no-running-manager"] == 1
+    assert ("greenroom_api_staging_refill_blocked", "Desktop", "eu", "no-running-manager") not in found, "it is short"
     assert 0 <= found["greenroom_api_staged_session_age_seconds", "Desktop", "eu"] < 60
-    assert found["greenroom_api_cores_reserved", "eu"] == 2
+    assert found["greenroom_api_cores_reserved", "eu"] == 3
     assert found["greenroom_api_webhook_messages_waiting",] == 1, "that of the disabled webhook is not to be delivered"
     assert 90 <= found["greenroom_api_webhook_oldest_waiting_seconds",] < 150
 

@@ -84,6 +84,8 @@ OF_ALL: tuple[LiteralString, ...] = (
     "UPDATE agents SET status = 'missing'",
     "UPDATE agents SET enabled = false",
     "UPDATE agents SET draining = true",
+    'UPDATE agents SET usage = \'{"disk_free_bytes": 1, "disk_kept_bytes": 2}\'',
+    "UPDATE agent_capacity SET cores = 0",
 )
 
 

@@ -87,6 +87,38 @@ async def test_sessions_of_an_older_image_are_replaced_one_by_one_where_a_newer_
     assert len(changed) == 3
 
 
+async def test_a_full_pool_whose_image_cannot_be_pulled_says_so_once(stage: System):
+    await stage.settle()
+    await stage.db.write("UPDATE images SET name = 'greenroom/nothere:1'")
+    await stage.db.write("UPDATE staging_configs SET recycled = clock_timestamp()")
+    await stage.db.write(
+        "INSERT INTO agent_images (agent_id, name, state, error)"
+        " VALUES (%s, 'greenroom/nothere:1', 'failed', 'not found')",
+        (stage.agent_id,),
+    )
+    for _ in range(3):
+        await stage.plan()
+    assert await stage.statuses() == {"running": 3}
+    reason = (
+        "3 sessions of the former workspace; their replacements cannot start: agent-1 cannot get image"
+        " greenroom/nothere:1: not found."
+    )
+    config = await stage.config()
+    assert (config["shortfall_code"], config["refill_code"], config["refill_reason"]) == (
+        None,
+        "image-unavailable",
+        reason,
+    )
+    (logged,) = await stage.log("staging-refill-blocked")
+    assert (logged["level"], logged["message"]) == (
+        "WARNING",
+        f"Desktop in zone eu (config {stage.config_id[:8]}): {reason}",
+    )
+    await stage.db.write("UPDATE agent_images SET state = 'present'")
+    await stage.plan()
+    assert (await stage.config())["refill_code"] is None
+
+
 async def test_a_replacement_refills_the_pool_if_the_old_session_is_claimed(stage: System):
     await stage.settle()
     await oldest_expires_in(stage, 10)

@@ -41,6 +41,7 @@ class LogCode(StrEnum):
     STAGING_VIOLATION = "staging-violation", WARNING
     STAGING_MISS = "staging-miss", WARNING
     STAGING_SHORTFALL = "staging-shortfall", WARNING
+    STAGING_REFILL_BLOCKED = "staging-refill-blocked", WARNING
     STAGING_RECOVERED = "staging-recovered", INFO
     STAGED_SESSION_CREATED = "staged-session-created", INFO
     STAGED_SESSION_ENDED = "staged-session-ended", INFO

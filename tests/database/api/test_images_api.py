@@ -246,8 +246,28 @@ async def test_a_user_who_cannot_write_the_home_folder_is_a_warning(stage: Stage
 
 
 async def test_a_workspace_that_no_agent_can_hold_is_saved_with_a_warning(stage: Stage):
+    await stage.db.write(
+        "INSERT INTO agent_images (agent_id, name, state) SELECT agent_id, 'a/b:1', 'present' FROM agents"
+    )
     fits = await stage.admin.make("/api/v1/images", name="a/b:1", friendly_name="Small", cores=0.1, memory=512_000_000)
     assert fits["warnings"] == []
     large = await stage.admin.make("/api/v1/images", name="a/b:1", friendly_name="Large", cores=1000, memory=10**15)
     (warning,) = large["warnings"]
     assert warning.startswith("No Agent can hold a session of this workspace: it needs 1000 cores and 1000000.0 GB")
+
+
+async def test_an_image_that_no_agent_has_is_saved_with_a_warning(stage: Stage):
+    made = await stage.admin.make("/api/v1/images", name="a/b:1", friendly_name="Small", cores=0.1, memory=512_000_000)
+    path = f"/api/v1/images/{made['image_id']}"
+    state = "INSERT INTO agent_images (agent_id, name, state, error) SELECT agent_id, %s, %s, %s FROM agents"
+    await stage.db.write(state, ("a/b:1", "present", ""))
+    assert (await stage.admin.read(path))["warnings"] == []
+    changed = await stage.admin.change(path, name="a/nothere:1")
+    assert changed["warnings"] == [
+        "No Agent has the image a/nothere:1 yet. Sessions can start after an Agent has pulled it."
+    ]
+    await stage.db.write(state, ("a/nothere:1", "failed", "The image does not exist."))
+    assert (await stage.admin.change(path, cores=0.2))["warnings"] == [
+        "No Agent has the image a/nothere:1. agent-1 cannot get it: The image does not exist."
+    ]
+    assert (await stage.admin.change(path, enabled=False))["warnings"] == []

@@ -172,6 +172,21 @@ async def test_the_shortfall_is_always_explained(stage: Stage):
     assert await shortfall() is None
 
 
+async def test_a_full_pool_that_cannot_be_refilled_warns_everywhere(stage: Stage):
+    config_id = await stage.config()
+    await stage.staged(config_id, 2)
+    reason = "The next session cannot start: no Manager of the zone is running."
+    config = await stage.admin.read(f"{PATH}/{config_id}")
+    assert (config["shortfall"], config["warning"]) == (None, reason)
+    assert config["refill_problem"] == {"code": "no-running-manager", "reason": reason, "needs_action": True}
+    await stage.manager()
+    config = await stage.admin.read(f"{PATH}/{config_id}")
+    assert (config["refill_problem"], config["warning"]) == (None, None)
+    await stage.db.write("UPDATE staging_configs SET refill_code = 'image-unavailable', refill_reason = 'No image.'")
+    config = await stage.admin.read(f"{PATH}/{config_id}")
+    assert (config["refill_problem"]["code"], config["warning"]) == ("image-unavailable", "No image.")
+
+
 async def test_current_counts_claimable_sessions_on_agents_that_are_there(stage: Stage):
     config_id = await stage.config()
     await stage.staged(config_id, 2)
@@ -239,6 +254,7 @@ async def test_deleting_ends_unassigned_sessions_and_leaves_assigned_ones(stage:
 
 
 async def test_too_short_an_expiration_is_warned_about_everywhere(stage: Stage):
+    await stage.manager()
     config = await stage.created(expiration=0.001)
     path = f"{PATH}/{config['staging_config_id']}"
     assert "Set Expiration (Hours) to 0.08 or more" in config["warning"], "how long its starts take is not known yet"

@@ -33,7 +33,17 @@ class ShortfallView(View):
 class StagingConfigView(
     View,
     row=StagingConfig,
-    without={"zone_key", "zone", "image", "shortfall_code", "shortfall_reason", "start_s", "has_manager"},
+    without={
+        "zone_key",
+        "zone",
+        "image",
+        "shortfall_code",
+        "shortfall_reason",
+        "refill_code",
+        "refill_reason",
+        "start_s",
+        "has_manager",
+    },
 ):
     """A staging config, with the state of its pool."""
 
@@ -43,6 +53,9 @@ class StagingConfigView(
     num_current_sessions: Annotated[int, Field(description="claimable sessions without a user, on Agents that respond")]
     expiration: Annotated[float, Field(description="hours")]
     shortfall: ShortfallView | None
+    refill_problem: Annotated[
+        ShortfallView | None, Field(description="why the next session of a full pool cannot start; null = it can")
+    ]
     failures: Annotated[int, Field(description="failed starts in a row")]
     hits_24h: Annotated[int, Field(description="launches that it served in the last 24 hours")]
     misses_24h: Annotated[

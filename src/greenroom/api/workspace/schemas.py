@@ -115,7 +115,8 @@ class ImageView(View):
     record_sessions: bool
     groups: list[UUID]
     warnings: Annotated[
-        list[str], Field(description="settings without effect, with reasons; they do not prevent the change")
+        list[str],
+        Field(description="settings without effect and missing images, with reasons; they do not prevent the change"),
     ]
     created: datetime
 

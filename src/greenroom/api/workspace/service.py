@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -26,7 +26,7 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.views import find_agents
 from greenroom.db.rows import values_of
 from greenroom.db.workspace import images
-from greenroom.db.workspace.images import WorkspaceRow
+from greenroom.db.workspace.images import AgentOffer, WorkspaceRow
 from greenroom.kit.secrets import Secrets
 
 GB: Final = 1_000_000_000
@@ -46,9 +46,12 @@ def redacted_image(image: WorkspaceRow, secrets: Secrets, caller: Caller) -> Wor
 async def with_warnings(db: Database, image: WorkspaceRow, *, compare_agents: bool = True) -> WorkspaceRow:
     """Return the workspace with warnings about settings without effect.
 
-    `compare_agents`: also compare it with the capacity of all Agents.
+    `compare_agents`: also compare it with the capacity and the images of all Agents.
     """
-    warnings = [await _capacity_warning(db, image) if compare_agents else None]
+    warnings: list[str | None] = []
+    if compare_agents:
+        agents = await images.offers_for_image(db, image.image_id)
+        warnings += [_capacity_warning(agents, image), _image_warning(agents, image)]
     if path := image.persistent_profile_path:
         user_sets = await group_similar_users(db, image.facts)
         warnings.append(unused_profile_warning(image.friendly_name, path, (similar.facts for similar in user_sets)))
@@ -56,9 +59,18 @@ async def with_warnings(db: Database, image: WorkspaceRow, *, compare_agents: bo
     return replace(image, warnings=tuple(warning for warning in warnings if warning))
 
 
-async def _capacity_warning(db: Database, image: WorkspaceRow) -> str | None:
+def _image_warning(agents: Sequence[AgentOffer], image: WorkspaceRow) -> str | None:
+    """Return a warning if the Agents have reported their images, and none of them has that of the workspace."""
+    if not image.enabled or not agents or any(agent.image_state in ("present", "unknown") for agent in agents):
+        return None
+    failed = next((agent for agent in agents if agent.image_state == "failed"), None)
+    if failed is None:
+        return f"No Agent has the image {image.name} yet. Sessions can start after an Agent has pulled it."
+    return f"No Agent has the image {image.name}. {failed.hostname} cannot get it: {failed.image_error}"
+
+
+def _capacity_warning(agents: Sequence[AgentOffer], image: WorkspaceRow) -> str | None:
     """Return a warning if there are Agents, but none of them is large enough for the workspace; otherwise None."""
-    agents = await images.offers_for_image(db, image.image_id)
     if not agents or any(agent.cores >= image.cores and agent.memory >= image.memory for agent in agents):
         return None
     cores, memory = max(agent.cores for agent in agents), max(agent.memory for agent in agents)

@@ -214,10 +214,12 @@ class Shortfall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPlan:
-    """The actions in the order in which they must be applied, the shortfall, and the failures to store."""
+    """The actions in the order in which they must be applied, the shortfall, and the failures to store.
+    `refill_problem` is the reason why the next session of a full pool cannot start."""
 
     actions: tuple[Action, ...]
     shortfall: Shortfall | None
+    refill_problem: Shortfall | None = None
     failures: int
     last_error: str | None
     next_try: datetime | None

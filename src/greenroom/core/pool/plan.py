@@ -75,9 +75,12 @@ def plan(snapshot: PoolSnapshot) -> PoolPlan:
         _rotate(snapshot, remaining, draft)
     remaining = [s for s in remaining if s.session_id not in draft.ended]
     unplaced = target - len(remaining) - len(draft.creates)
+    shortfall = obstacle or _shortfall(snapshot, remaining, unplaced, draft, backoff)
+    is_full = shortfall is None and desired > 0 and not snapshot.config.paused
     return PoolPlan(
         actions=(*draft.ended.values(), *draft.creates),
-        shortfall=obstacle or _shortfall(snapshot, remaining, unplaced, draft, backoff),
+        shortfall=shortfall,
+        refill_problem=shortfalls.refill_problem(snapshot, remaining, failures) if is_full else None,
         failures=failures.number,
         last_error=failures.last_error,
         next_try=failures.next_try,

@@ -12,7 +12,15 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from greenroom.core.launch.placement import PlacementAgent, Rejection, cores_text, place, placement_request_of
-from greenroom.core.pool.model import START_STATUSES, BrokenSession, PoolConfig, PooledSession, PoolSnapshot, Shortfall
+from greenroom.core.pool.model import (
+    START_STATUSES,
+    BrokenSession,
+    PoolConfig,
+    PooledSession,
+    PoolSnapshot,
+    Shortfall,
+    ShortfallCode,
+)
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.text import counted, exact_size
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
@@ -155,26 +163,49 @@ def unplaced_shortfall(
     The code names the condition that must change. If at least `missing` sessions of the pool are ending (`ending`),
     the shortfall is temporary, because the next sessions can use the resources of the ending sessions.
     """
-    desired, zone = snapshot.config.num_sessions, snapshot.zone.zone_name
-    start = f"{missing} of {desired} not staged:"
-    details = _details(rejected)
-    codes = {r.code for r in rejected}
-    if "no_capacity" in codes and ending >= missing:
+    desired = snapshot.config.num_sessions
+    if any(r.code == "no_capacity" for r in rejected) and ending >= missing:
         noun = "1 earlier session is" if ending == 1 else f"{ending} earlier sessions are"
         return Shortfall("starting", f"{missing} of {desired} not staged yet: {noun} ending to make room.")
+    code, cause = _placement_problem(snapshot, rejected)
+    return Shortfall(code, f"{missing} of {desired} not staged: {cause}.")
+
+
+def _placement_problem(snapshot: PoolSnapshot, rejected: Sequence[Rejection]) -> tuple[ShortfallCode, str]:
+    """Return why no Agent can run a session of the pool. The reason has no full stop."""
+    zone, details = snapshot.zone.zone_name, _details(rejected)
+    codes = {r.code for r in rejected}
     if "no_capacity" in codes:
         image = snapshot.image
         cores = f"{'a quota of ' if image.cpu_mode == 'Quotas' else ''}{cores_text(image.cores)} cores"
-        return Shortfall(
+        return (
             "no-capacity",
-            f"{start} no Agent in zone {zone} has {cores} and {exact_size(image.memory)} free ({details}).",
+            f"no Agent in zone {zone} has {cores} and {exact_size(image.memory)} free ({details})",
         )
     if "no_disk" in codes:
-        return Shortfall("no-capacity", f"{start} {details}.")
+        return "no-capacity", details
     if "image_unavailable" in codes:
-        fetching = any(r.is_temporary for r in rejected)
-        return Shortfall("image-pulling" if fetching else "image-unavailable", f"{start} {details}.")
-    return Shortfall("no-agent", f"{start} {details or f'zone {zone} has no Agent'}.")
+        return "image-pulling" if any(r.is_temporary for r in rejected) else "image-unavailable", details
+    return "no-agent", details or f"zone {zone} has no Agent"
+
+
+def refill_problem(snapshot: PoolSnapshot, staged: Sequence[PooledSession], failures: PoolFailures) -> Shortfall | None:
+    """Return the reason why the next session of a full pool cannot start; None if it can. `staged` are its sessions."""
+    placement = place(snapshot.agents, placement_request_of(snapshot.image), snapshot.strategy)
+    if not placement.candidates:
+        code, cause = _placement_problem(snapshot, placement.rejected)
+    elif failures.number:
+        code, cause = "start-failing", _failures_text(snapshot, failures)
+    else:
+        return None
+    outdated = sum(snapshot.outdated(session) is not None for session in staged)
+    if code == "image-pulling" or (code == "no-capacity" and snapshot.ending > 0):
+        return None  # it ends by itself
+    if outdated == 0:
+        return Shortfall(code, f"The next session cannot start: {cause}.")
+    sessions = f"{counted(outdated, 'session')} of the former workspace; "
+    replacements = "its replacement" if outdated == 1 else "their replacements"
+    return Shortfall(code, f"{sessions}{replacements} cannot start: {cause}.")
 
 
 def _details(rejected: Sequence[Rejection]) -> str:
@@ -205,15 +236,17 @@ def waiting_users_shortfall(snapshot: PoolSnapshot, waiting_users_text: str, mis
 
 def failing_shortfall(snapshot: PoolSnapshot, missing: int, failures: PoolFailures) -> Shortfall:
     """Return the shortfall after recent failures: their number, the last error, and the time of the next attempt."""
+    cause = _failures_text(snapshot, failures)
+    return Shortfall("start-failing", f"{missing} of {snapshot.config.num_sessions} not staged: {cause}.")
+
+
+def _failures_text(snapshot: PoolSnapshot, failures: PoolFailures) -> str:
     is_waiting = failures.is_waiting(snapshot.now)
     when = f"next try at {failures.next_try:%H:%M:%S} UTC" if is_waiting else "trying again now"
     noun = "session" if failures.breaks else "start"
     failures_text = f"{noun} failed" if failures.number == 1 else f"{noun}s in a row failed"
-    return Shortfall(
-        "start-failing",
-        f"{missing} of {snapshot.config.num_sessions} not staged: {failures.number} {failures_text},"
-        f" the last with: {(failures.last_error or '').rstrip('.')}; {when}.",
-    )
+    last_error = (failures.last_error or "").rstrip(".")
+    return f"{failures.number} {failures_text}, the last with: {last_error}; {when}"
 
 
 def failing_agents_shortfall(
@@ -270,6 +303,17 @@ class PoolState:
     current: int
     starting: int
     has_manager: bool
+    stored_refill_problem: Shortfall | None = None
+    """The `PoolPlan.refill_problem` of the last round."""
+
+
+def effective_refill_problem(state: PoolState) -> Shortfall | None:
+    """Return the reason why the next session of a full pool cannot start; None if it can, or the pool is not full."""
+    if state.is_paused or state.num_sessions == 0 or effective_shortfall(state) is not None:
+        return None
+    if not state.has_manager:
+        return Shortfall("no-running-manager", "The next session cannot start: no Manager of the zone is running.")
+    return state.stored_refill_problem
 
 
 def effective_shortfall(state: PoolState) -> Shortfall | None:

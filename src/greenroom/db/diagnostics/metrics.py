@@ -105,11 +105,12 @@ def _capacity(rows: Iterable[DictRow]) -> list[Figure]:
 async def _pools(db: Database) -> list[Figure]:
     figures: list[Figure] = []
     for pool in await list_pool_fills(db):
-        shortfall = pool.shortfall
+        shortfall, refill = pool.shortfall, pool.refill_problem
         labels = {"zone": pool.zone_name, "workspace": pool.workspace, "staging_config": pool.staging_config_id}
         numbers = {"current": pool.current, "starting": pool.starting, "desired": pool.num_sessions}
         figures += [Figure("staged_sessions", _STAGED, labels | {"state": state}, n) for state, n in numbers.items()]
         figures += [Figure("staging_shortfall", _SHORTFALL, labels | {"code": shortfall.code}, 1)] if shortfall else []
+        figures += [Figure("staging_refill_blocked", _REFILL, labels | {"code": refill.code}, 1)] if refill else []
         figures += [] if pool.age_s is None else [Figure("staged_session_age_seconds", _AGE, labels, pool.age_s)]
     return figures
 
@@ -118,4 +119,5 @@ _HAS_PRIMARY: Final = "1 while the zone has a Primary"
 _TERM: Final = "Term of the zone's last Primary"
 _STAGED: Final = "Staged sessions: claimable, starting and desired"
 _SHORTFALL: Final = "1 for the reason why a config has fewer sessions than desired"
+_REFILL: Final = "1 for the reason why the next session of a full pool cannot start"
 _AGE: Final = "Age of the oldest claimable session"

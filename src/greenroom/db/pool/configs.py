@@ -12,7 +12,7 @@ from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
 from greenroom.core.pool.model import ConfigFields, Shortfall, ShortfallCode
 from greenroom.core.pool.rotation import expiration_problem
-from greenroom.core.pool.shortfalls import PoolState, effective_shortfall, staging_obstacle
+from greenroom.core.pool.shortfalls import PoolState, effective_refill_problem, effective_shortfall, staging_obstacle
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.database import Connection, Database, returned_row, row_as, rows_as
 from greenroom.db.fleet.managers import MANAGER_RUNS, RUNNING_WITHIN_S
@@ -51,6 +51,8 @@ class StagingConfig(ConfigFields):
     image: ImageFacts
     shortfall_code: ShortfallCode | None
     shortfall_reason: str | None
+    refill_code: ShortfallCode | None
+    refill_reason: str | None
     failures: int
     last_error: str | None
     next_try: datetime | None
@@ -78,11 +80,20 @@ class StagingConfig(ConfigFields):
             current=self.num_current_sessions,
             starting=self.num_starting_sessions,
             has_manager=self.has_manager,
+            stored_refill_problem=Shortfall(self.refill_code, self.refill_reason or "") if self.refill_code else None,
         )
 
     @property
+    def refill_problem(self) -> Shortfall | None:
+        return effective_refill_problem(self.pool_state)
+
+    @property
     def warning(self) -> str | None:
-        return expiration_problem(self.expiration, self.num_sessions, self.start_s)
+        problem = self.refill_problem
+        texts = [problem.reason] if problem else []
+        if expiration := expiration_problem(self.expiration, self.num_sessions, self.start_s):
+            texts.append(expiration)
+        return " ".join(texts) or None
 
 
 # `num_current_sessions` excludes sessions on an Agent that is missing, disabled, draining or in another zone.
@@ -91,9 +102,9 @@ BY_ZONE: Final = SortOrder("zone")
 _CONFIGS: Final = ListDefinition(
     row_type=StagingConfig,
     select=f"""{qualified(FIELDS, "c")},
-       c.staging_config_id::text, c.zone_id::text, c.image_id::text, c.shortfall_code, c.shortfall_reason, c.failures,
-       c.last_error, c.next_try, c.created, z.zone_name, z.zone_key, to_jsonb(z) AS zone,
-       i.friendly_name AS image_friendly_name, {IMAGE_FACTS} AS image,
+       c.staging_config_id::text, c.zone_id::text, c.image_id::text, c.shortfall_code, c.shortfall_reason,
+       c.refill_code, c.refill_reason, c.failures, c.last_error, c.next_try, c.created, z.zone_name, z.zone_key,
+       to_jsonb(z) AS zone, i.friendly_name AS image_friendly_name, {IMAGE_FACTS} AS image,
        (SELECT count(*) FROM sessions s JOIN agents a USING (agent_id) WHERE s.staging_config_id = c.staging_config_id
            AND {CLAIMABLE_NOW}) AS num_current_sessions,
        (SELECT count(*) FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL
@@ -283,6 +294,7 @@ class PoolFill:
     starting: int
     age_s: float | None
     shortfall: Shortfall | None
+    refill_problem: Shortfall | None
 
 
 POOL_FILLS: Final[LiteralString] = f"""
@@ -293,7 +305,8 @@ WITH staged AS (
      WHERE s.staging_config_id IS NOT NULL AND s.user_id IS NULL AND s.status <> 'deleted' GROUP BY 1
 )
 SELECT c.staging_config_id::text, c.zone_id::text, c.image_id::text, c.num_sessions, c.paused, c.shortfall_code,
-       coalesce(c.shortfall_reason, '') AS shortfall_reason, coalesce(current, 0) AS current,
+       coalesce(c.shortfall_reason, '') AS shortfall_reason, c.refill_code,
+       coalesce(c.refill_reason, '') AS refill_reason, coalesce(current, 0) AS current,
        coalesce(starting, 0) AS starting, extract(epoch FROM clock_timestamp() - oldest)::double precision AS age_s
   FROM staging_configs c LEFT JOIN staged USING (staging_config_id) WHERE c.deleted IS NULL
 """
@@ -321,6 +334,7 @@ async def list_pool_fills(db: Database) -> list[PoolFill]:
         if image is None or zone is None:
             continue  # the workspace or zone was deleted after `pools` was read, or is unreadable
         code: ShortfallCode | None = row["shortfall_code"]
+        refill_code: ShortfallCode | None = row["refill_code"]
         state = PoolState(
             stored=Shortfall(code, row["shortfall_reason"]) if code else None,
             obstacle=staging_obstacle(image, zone),
@@ -329,6 +343,7 @@ async def list_pool_fills(db: Database) -> list[PoolFill]:
             current=row["current"],
             starting=row["starting"],
             has_manager=zone.zone_id in zones_with_manager,
+            stored_refill_problem=Shortfall(refill_code, row["refill_reason"]) if refill_code else None,
         )
         fills.append(
             PoolFill(
@@ -340,6 +355,7 @@ async def list_pool_fills(db: Database) -> list[PoolFill]:
                 starting=row["starting"],
                 age_s=row["age_s"],
                 shortfall=effective_shortfall(state),
+                refill_problem=effective_refill_problem(state),
             )
         )
     return fills

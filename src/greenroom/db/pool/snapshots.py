@@ -19,6 +19,7 @@ from greenroom.core.pool.model import BrokenSession, ConfigFields, PooledSession
 from greenroom.core.pool.shortfalls import AVOIDED_S, BREAK_FORGOTTEN_S
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.database import Connection, Database, returned_row, row_as, rows_as
+from greenroom.db.fleet.liveness import TAKES_SESSIONS
 from greenroom.db.launch.claims import CLAIMABLE, FRESH_AGENT_S
 from greenroom.db.launch.on_demand import AGENTS_OF_ZONE, query_waiting_users
 from greenroom.db.rows import assignments, columns_of, json_object, qualified, values_of
@@ -35,6 +36,8 @@ class StoredPlanState:
 
     shortfall_code: ShortfallCode | None
     shortfall_reason: str | None
+    refill_code: ShortfallCode | None
+    refill_reason: str | None
     failures: int
     last_error: str | None
     next_try: datetime | None
@@ -66,10 +69,20 @@ _CONFIGS_TO_PLAN: Final[LiteralString] = """
 """
 
 # Rows are compared by the transaction that wrote them (xmin). Rows of Agents change with every report, so only their
-# relevant columns are compared.
-_CHECKSUMS: Final[LiteralString] = """
+# relevant columns are compared. `readiness` is what the Agents of the zone would say to a further session of an image.
+_CHECKSUMS: Final[LiteralString] = f"""
+WITH readiness AS MATERIALIZED (
+    SELECT i.image_id, bit_xor(hashtextextended(concat_ws(' ', a.agent_id, {TAKES_SESSIONS}, r.state, r.error,
+           p.cores - p.cores_allocated >= i.cores AND p.memory - p.memory_allocated >= i.memory), 0)) AS sum
+      FROM images i CROSS JOIN agents a LEFT JOIN agent_capacity p USING (agent_id)
+      LEFT JOIN agent_images r ON r.agent_id = a.agent_id AND r.name = i.name
+     WHERE a.zone_id = %(zone_id)s AND i.image_id IN (SELECT c.image_id FROM staging_configs c
+           WHERE c.zone_id = %(zone_id)s AND c.deleted IS NULL)
+     GROUP BY i.image_id
+)
 SELECT c.staging_config_id::text, hashtextextended(concat_ws(' ', c.xmin, i.xmin, z.xmin,
          (SELECT bit_xor(hashtextextended(concat_ws(' ', name, xmin), 0)) FROM settings),
+         (SELECT r.sum FROM readiness r WHERE r.image_id = i.image_id),
          bit_xor(hashtextextended(concat_ws(' ', s.session_id, s.xmin, a.zone_id, a.status, a.enabled, a.draining,
            (SELECT r.changed FROM agent_images r WHERE r.agent_id = s.agent_id AND r.name = i.name)), 0))
        ), 0) AS sum

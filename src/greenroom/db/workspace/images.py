@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.catalogue.fetch_methods import ImageProgress
 from greenroom.core.errors import require_row
+from greenroom.core.launch.placement import ImageState
 from greenroom.core.listing import SortOrder
 from greenroom.core.pool.rotation import Rollover
 from greenroom.core.workspace.definition import Definition
@@ -246,15 +247,22 @@ class AgentOffer:
 
     cores: float
     memory: int
+    hostname: str
+    image_state: ImageState
+    image_error: str
 
 
 async def offers_for_image(db: Database, image_id: str) -> list[AgentOffer]:
     """Return the offers of the Agents that may run sessions of a workspace, without dead Agents and empty offers."""
     return await db.fetch_as(
         AgentOffer,
-        "SELECT c.cores, c.memory FROM agent_capacity c JOIN agents a USING (agent_id), images i"
+        "SELECT c.cores, c.memory, a.hostname, coalesce(r.error, '') AS image_error, coalesce(r.state,"
+        " CASE WHEN EXISTS (SELECT 1 FROM agent_images o WHERE o.agent_id = a.agent_id) THEN 'absent'"
+        " ELSE 'unknown' END) AS image_state"
+        " FROM images i CROSS JOIN agents a JOIN agent_capacity c USING (agent_id)"
+        " LEFT JOIN agent_images r ON r.agent_id = a.agent_id AND r.name = i.name"
         " WHERE i.image_id = %s AND a.status <> 'dead' AND c.cores > 0"
         " AND NOT (i.restrict_to_zone AND a.zone_id <> i.zone_id)"
-        " AND NOT (i.restrict_to_server AND a.agent_id <> i.server_id)",
+        " AND NOT (i.restrict_to_server AND a.agent_id <> i.server_id) ORDER BY a.hostname, a.agent_id",
         (image_id,),
     )

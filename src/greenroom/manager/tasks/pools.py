@@ -261,6 +261,8 @@ def _plan_state(pool_plan: PoolPlan) -> StoredPlanState:
     return StoredPlanState(
         shortfall_code=pool_plan.shortfall.code if pool_plan.shortfall else None,
         shortfall_reason=pool_plan.shortfall.reason if pool_plan.shortfall else None,
+        refill_code=pool_plan.refill_problem.code if pool_plan.refill_problem else None,
+        refill_reason=pool_plan.refill_problem.reason if pool_plan.refill_problem else None,
         failures=pool_plan.failures,
         last_error=pool_plan.last_error,
         next_try=pool_plan.next_try,
@@ -279,6 +281,11 @@ def _log(ctx: PrimaryContext, config: ConfigToPlan, snapshot: PoolSnapshot, pool
             code = LogCode.STAGED_SESSION_FAILED if failed else LogCode.STAGED_SESSION_ENDED
             write(code, f"A staged session of {title} ends: {action.reason}", session_id=action.session_id)
     _log_shortfall(write, config.plan_state.shortfall_code, pool_plan.shortfall, title)
+    problem = pool_plan.refill_problem
+    if problem is not None and problem.code != config.plan_state.refill_code:
+        # a pool without room for one more session is normal on a full zone
+        level: Level | None = "INFO" if problem.code == "no-capacity" else None
+        write(LogCode.STAGING_REFILL_BLOCKED, f"{title}: {problem.reason}", level=level, details={"code": problem.code})
 
 
 def _log_shortfall(write: Callable[..., None], before: str | None, now: Shortfall | None, title: str) -> None:

@@ -46,6 +46,22 @@ def test_a_full_pool_reaches_no_other_rule():
     assert (decision.tone, decision.setting, decision.help) == ("ready", None, None)
 
 
+def test_a_full_pool_whose_next_session_cannot_start_is_not_only_full():
+    problem = Shortfall("image-unavailable", "The next session cannot start: vm cannot get image desk: not found.")
+    decision = pool_decision(pool(replace(STATE, current=3, stored_refill_problem=problem), failures=2))
+    assert sentence_of(decision.answer) == f"Pool Desktop in zone eu is full. {problem.reason}"
+    assert [(step.rule, step.result, step.decides) for step in decision.steps] == [
+        ("It has the desired number of sessions", "passed", False),
+        ("Its next session can start", "stopped", True),
+    ]
+    assert (decision.tone, decision.help is None) == ("failure", False)
+    no_room = replace(
+        STATE, current=3, stored_refill_problem=Shortfall("no-capacity", "The next session cannot start.")
+    )
+    decision = pool_decision(pool(no_room, FULL))
+    assert (decision.tone, decision.setting) == ("warning", None)
+
+
 @pytest.mark.parametrize(
     ("state", "rule", "tone"),
     [

@@ -11,7 +11,7 @@ from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, ZONE, session, snapshot
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.launch.placement import PlacementAgent
-from greenroom.core.pool.model import RECYCLED, Create, Destroy, PoolConfig, PoolPlan, Retire, config_title
+from greenroom.core.pool.model import RECYCLED, Create, Destroy, PoolConfig, PoolPlan, Retire, Shortfall, config_title
 from greenroom.core.pool.plan import plan
 
 
@@ -32,6 +32,71 @@ def test_a_full_pool_has_nothing_to_do_and_nothing_to_say():
     assert plan(snapshot(session(1), session(2), session(3))) == PoolPlan(
         actions=(), shortfall=None, failures=0, last_error=None, next_try=None
     )
+
+
+NO_DISK = replace(BIG, disk=FreeDisk(free_bytes=10**9, kept_bytes=2 * 10**9))
+NO_IMAGE = replace(BIG, image_state="failed", image_error="not found.")
+
+
+@pytest.mark.parametrize(
+    ("agents", "code", "reason"),
+    [
+        (
+            (replace(BIG, runtime_error="Docker does not answer."),),
+            "no-agent",
+            "agent-1 cannot start sessions: Docker does not answer",
+        ),
+        ((replace(BIG, agent_id="a2", draining=True), BIG), None, ""),
+        ((NO_DISK,), "no-capacity", "agent-1 has 1 GB of disk free; 2 GB must stay free"),
+        ((NO_IMAGE,), "image-unavailable", "agent-1 cannot get image desktop: not found"),
+        ((replace(BIG, image_state="pulling"),), None, ""),
+        (
+            (replace(BIG, cores=3, cores_allocated=3.0),),
+            "no-capacity",
+            "no Agent in zone eu has 1 cores and 1 MB free (agent-1 has 0 of 3 cores free, 1 are needed)",
+        ),
+    ],
+)
+def test_a_full_pool_says_why_its_next_session_cannot_start(
+    agents: tuple[PlacementAgent, ...], code: str | None, reason: str
+):
+    made = plan(snapshot(*map(session, (1, 2, 3)), agents=agents))
+    assert (made.actions, made.shortfall) == ((), None)
+    problem = made.refill_problem
+    assert (problem and problem.code, problem and problem.reason) == (
+        code,
+        f"The next session cannot start: {reason}." if code else None,
+    )
+
+
+def test_a_full_pool_of_a_former_workspace_says_that_its_replacements_cannot_start():
+    config = replace(CONFIG, num_sessions=2, recycled=NOW)
+    made = plan(snapshot(session(1), session(2), config=config, agents=(NO_IMAGE,)))
+    assert (made.actions, made.shortfall) == ((), None)
+    assert made.refill_problem == Shortfall(
+        "image-unavailable",
+        "2 sessions of the former workspace; their replacements cannot start: agent-1 cannot get image desktop:"
+        " not found.",
+    )
+    failing = replace(config, failures=2, last_error="exit code 4.", next_try=NOW + timedelta(minutes=1))
+    made = plan(snapshot(session(1), session(2), config=failing))
+    assert made.refill_problem == Shortfall(
+        "start-failing",
+        "2 sessions of the former workspace; their replacements cannot start: 2 starts in a row failed, the last"
+        " with: exit code 4; next try at 03:05:05 UTC.",
+    )
+    one = plan(snapshot(session(1), config=replace(config, num_sessions=1), agents=(NO_IMAGE,))).refill_problem
+    assert one is not None
+    assert one.reason.startswith("1 session of the former workspace; its replacement cannot start: ")
+
+
+def test_a_problem_of_the_refill_is_no_problem_while_sessions_end_or_none_is_wanted():
+    full = replace(BIG, cores=3, cores_allocated=3.0)
+    assert plan(snapshot(*map(session, (1, 2, 3)), agents=(full,), ending=1)).refill_problem is None
+    paused = replace(CONFIG, paused=True)
+    assert plan(snapshot(*map(session, (1, 2, 3)), agents=(full,), config=paused)).refill_problem is None
+    short = plan(snapshot(*map(session, (1, 2)), agents=(full,)))
+    assert (short.shortfall is None, short.refill_problem) == (False, None)
 
 
 def test_one_session_missing_is_created_on_the_least_loaded_agent():

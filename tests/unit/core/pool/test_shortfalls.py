@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from greenroom.core.pool.model import Shortfall
-from greenroom.core.pool.shortfalls import PoolState, effective_shortfall, empty_pools_warning, starting_shortfall
+from greenroom.core.pool.shortfalls import (
+    PoolState,
+    effective_refill_problem,
+    effective_shortfall,
+    empty_pools_warning,
+    starting_shortfall,
+)
 from greenroom.core.workspace.spec_builder import ZoneFacts
 
 FULL = Shortfall("no-capacity", "2 of 3 not staged: no Agent in zone eu has 2 cores free.")
@@ -100,6 +108,27 @@ def test_a_pause_is_shown_at_once(stored: Shortfall | None, starting: int, has_m
         has_manager=has_manager,
     )
     assert effective_shortfall(state) == shown
+
+
+def test_a_problem_of_the_refill_holds_for_a_full_pool_only():
+    problem = Shortfall("image-unavailable", "The next session cannot start: vm cannot get image desktop.")
+    full = PoolState(
+        stored=None,
+        obstacle=None,
+        is_paused=False,
+        num_sessions=2,
+        current=2,
+        starting=0,
+        has_manager=True,
+        stored_refill_problem=problem,
+    )
+    assert effective_refill_problem(full) == problem
+    assert effective_refill_problem(replace(full, current=1)) is None
+    assert effective_refill_problem(replace(full, is_paused=True)) is None
+    assert effective_refill_problem(replace(full, num_sessions=0, current=0)) is None
+    unattended = effective_refill_problem(replace(full, has_manager=False))
+    assert unattended is not None
+    assert unattended.code == "no-running-manager"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from greenroom.core.diagnostics.why.model import (
 )
 from greenroom.core.launch.placement import place
 from greenroom.core.pool.model import Shortfall
-from greenroom.core.pool.shortfalls import POOL_RULES, PoolRule, PoolState, decided_shortfall
+from greenroom.core.pool.shortfalls import POOL_RULES, PoolRule, PoolState, decided_shortfall, effective_refill_problem
 from greenroom.core.text import counted
 from greenroom.core.workspace.spec_builder import ImageFacts
 
@@ -53,10 +53,13 @@ class PoolFacts:
 
 
 def pool_decision(pool: PoolFacts) -> ExplainedDecision:
-    """Return why the pool has fewer sessions than desired, or that it is full."""
+    """Return why the pool has fewer sessions than desired or will have fewer soon, or that it is full."""
     rule, shortfall = decided_shortfall(pool.state)
     subject = SentencePart(pool.title, ObjectRef("staging_config", pool.staging_config_id))
     steps = [DecisionStep(rule=_TITLES[each], result="stopped", facts=_facts(each, pool)) for each in POOL_RULES]
+    problem = effective_refill_problem(pool.state)
+    if problem is not None:
+        return _full_without_refill(pool, problem, subject)
     if shortfall is None:
         steps[0] = replace(steps[0], result="passed", reason=parts_of("The pool is full."))
         return ExplainedDecision(
@@ -77,6 +80,25 @@ def pool_decision(pool: PoolFacts) -> ExplainedDecision:
         steps=(replace(missing, result="stopped"), *ordered[1:]),
         setting=_setting(pool, shortfall),
         help=pool_help(shortfall, pool.image.image_id, pool.zone_id),
+    )
+
+
+def _full_without_refill(pool: PoolFacts, problem: Shortfall, subject: SentencePart) -> ExplainedDecision:
+    """Return that the pool is full, and why its next session cannot start."""
+    reason = text_of(problem.reason)
+    full = DecisionStep(
+        rule=_TITLES["number"], result="passed", reason=parts_of("The pool is full."), facts=_facts("number", pool)
+    )
+    refill = DecisionStep(
+        rule="Its next session can start", result="stopped", reason=parts_of(reason), facts=_facts("plan", pool)
+    )
+    return ExplainedDecision(
+        question=f"Will the pool {pool.title} stay full?",
+        answer=parts_of("Pool ", subject, f" is full. {reason}"),
+        tone="failure" if problem.needs_action and problem.code != "no-capacity" else "warning",
+        steps=ordered_steps([full, refill], 1),
+        setting=_setting(pool, problem),
+        help=pool_help(problem, pool.image.image_id, pool.zone_id),
     )
 
 
@@ -136,7 +158,7 @@ def _setting(pool: PoolFacts, shortfall: Shortfall) -> DecisiveSetting | None:
         case "no-capacity" | "no-agent":
             room = setting_for_room(pool.placement)
             is_smaller = room is None or room.object == ObjectRef("image", pool.image.image_id)
-            setting = (_fewer(pool) if is_smaller else None) or room
+            setting = (_fewer(pool) if is_smaller and pool.state.current < pool.state.num_sessions else None) or room
         case _:
             return None
     return setting and replace(setting, before=text_of(shortfall.reason))

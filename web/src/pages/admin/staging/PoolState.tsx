@@ -6,9 +6,10 @@ import { StatusBadge } from '../../../components/StatusBadge';
 import { WhyButton } from '../../../why/WhyButton';
 import styles from './PoolState.module.css';
 
-/** A bar with Current and Desired, and the reason why they differ. In a row of a table, all of it has one line. */
+/** A bar with Current and Desired, and the reason why they differ or will soon differ. In a row of a table, all of it has one line. */
 export function PoolState({ config }: { config: StagingConfig }) {
-  const { num_sessions: desired, num_current_sessions: current, num_starting_sessions: starting, shortfall } = config;
+  const { num_sessions: desired, num_current_sessions: current, num_starting_sessions: starting } = config;
+  const problem = config.shortfall ?? config.refill_problem;
   const share = (count: number) => (desired > 0 ? Math.min(100, (count / desired) * 100) : 0);
   return (
     <div className={styles.pool}>
@@ -30,7 +31,7 @@ export function PoolState({ config }: { config: StagingConfig }) {
         subject={{ kind: 'pool', id: config.staging_config_id }}
         about={t`pool ${{ workspace: config.image_friendly_name }} in zone ${{ zone: config.zone_name }}`}
       />
-      {shortfall && <Shortfall {...shortfall} />}
+      {problem && <Shortfall {...problem} />}
     </div>
   );
 }

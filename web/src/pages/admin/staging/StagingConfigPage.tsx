@@ -25,6 +25,7 @@ const LOG_CODES = {
   'staging-violation': t`Incompatible settings`,
   'staging-miss': t`Misses`,
   'staging-shortfall': t`Shortfalls`,
+  'staging-refill-blocked': t`Blocked refills`,
 };
 
 /** One staging config: its pool, the users that it served and would serve, and its log rows. */

@@ -76,8 +76,9 @@ def _config_id(call: CallBody) -> UUID:
 
 
 def _config_shape(config: StagingConfigView) -> Answer:
+    shown = set(StagingConfigView.model_fields) - {"refill_problem"}
     only_console = {"shortfall": {"needs_action"}}
-    return config.model_dump(mode="json", include=set(StagingConfigView.model_fields), exclude=only_console) | {
+    return config.model_dump(mode="json", include=shown, exclude=only_console) | {
         "image_id": config.image_id.hex,
         "created": format_time(config.created),
         "next_try": format_time(config.next_try),
