@@ -88,6 +88,7 @@ async def host(
     filter_policy: str | None = None,
     has_filters: bool = True,
     user_id: str = "",
+    disk_shortage: str = "",
 ) -> AsyncGenerator[Host]:
     """An Agent's host with one slot and one place for starts, whose list contains these sessions as running."""
     journal = Journal(folder / "journal")
@@ -107,7 +108,13 @@ async def host(
         explain_failure = HostLimits("vm", sessions.outbox.log_line, lambda: 0).explain_failure
         executor = Executor(
             changes=ContainerChanges(
-                runtime, sessions, inventory, ImageKeeper(runtime), filters, explain_failure=explain_failure
+                runtime,
+                sessions,
+                inventory,
+                ImageKeeper(runtime),
+                filters,
+                explain_failure=explain_failure,
+                disk_shortage=lambda: disk_shortage,
             ),
             sessions=sessions,
             inventory=inventory,
@@ -156,6 +163,16 @@ async def test_an_end_is_reported_with_lines_that_come_late(tmp_path: Path):
         await agent.until_ended(session)
         assert reported(agent.sessions) == [("failed", "cannot open display\n")]
         assert agent.sessions.observed.journal_record(session).exit_code == 3
+
+
+async def test_no_container_is_created_on_a_disk_that_is_short(tmp_path: Path):
+    simulated, session = await opened(tmp_path), str(uuid.uuid4())
+    reason = "vm has 3 GB of disk free; 5 GB must stay free"
+    async with host(tmp_path, simulated, [session], disk_shortage=reason) as agent:
+        agent.work()
+        await agent.until_ended(session)
+        assert agent.sessions.observed.container(session) is None
+        assert agent.sessions.observed.journal_record(session).failure == f"{reason}."
 
 
 async def test_the_reason_of_a_failure_names_the_hosts_limit_that_was_met(tmp_path: Path):

@@ -66,6 +66,13 @@ def capacity_without_reserve(cores: float, memory_bytes: int) -> ReportedCapacit
     return ReportedCapacity(cores=round(cores, 3), memory_bytes=memory_bytes - reserve)
 
 
+def free_disk(usage: Usage) -> FreeDisk:
+    """Return the disk of the host in a report."""
+    return FreeDisk(
+        free_bytes=usage.disk_free_bytes, kept_bytes=usage.disk_kept_bytes, free_inodes=usage.disk_free_inodes
+    )
+
+
 @dataclass(eq=False)
 class CapacityMeter:
     """Reads the capacity and the usage. The capacity is zero before the first reading, and while the runtime does not
@@ -252,10 +259,7 @@ class DiskGuard:
             await self._stop(stop)
 
     def _disk(self) -> FreeDisk:
-        usage = self._usage()
-        return FreeDisk(
-            free_bytes=usage.disk_free_bytes, kept_bytes=usage.disk_kept_bytes, free_inodes=usage.disk_free_inodes
-        )
+        return free_disk(self._usage())
 
     async def _disk_use(self, session_id: str) -> DiskUse | None:
         try:

@@ -37,6 +37,8 @@ class ContainerChanges:
     filters: WebFilters | None
     _: KW_ONLY
     explain_failure: ExplainFailure = keep_failure
+    disk_shortage: Callable[[], str] = lambda: ""
+    """Returns the reason why the host has no disk for a new session; empty if it has."""
 
     def __post_init__(self) -> None:
         self._changes: dict[ActionKind, Callable[[str], Awaitable[None]]] = {
@@ -59,11 +61,16 @@ class ContainerChanges:
         await self._changes[action.kind](action.session_id)
 
     async def wait_for_requirements(self, action: Action) -> None:
-        """Wait for the image and the web filter that a start requires. The start takes a slot after this wait."""
+        """Wait for the image and the web filter that a start requires. The start takes a slot after this wait.
+
+        Raises StartError: the host has no disk. The Manager may not have had this report when it placed the session.
+        """
         spec = self.sessions.desired.spec(action.session_id)
         if spec is None or action.kind not in START_KINDS:
             return
         if action.kind is ActionKind.CREATE:
+            if reason := self.disk_shortage():
+                raise StartError(f"{reason}.")
             await self.images.wait_until_arrived(spec.image)
             if not self._is_desired_running(action.session_id):
                 return

@@ -14,7 +14,7 @@ from functools import partial
 import structlog
 
 from greenroom.agent.app import AgentHealth, AgentMetrics
-from greenroom.agent.capacity import NO_CAPACITY, CapacityMeter, DiskGuard, HostLimits, keep_failure
+from greenroom.agent.capacity import NO_CAPACITY, CapacityMeter, DiskGuard, HostLimits, free_disk, keep_failure
 from greenroom.agent.changes import ContainerChanges
 from greenroom.agent.concurrency import Workers
 from greenroom.agent.copying import ImageReceiver
@@ -32,6 +32,7 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.starts import Starts
 from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.core.errors import GreenroomError, RestartRequired, SetupError
+from greenroom.core.fleet.disk import shortage
 from greenroom.core.fleet.liveness import Lateness
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter import FilterPolicy
@@ -245,7 +246,15 @@ class HostServices:
             handovers = Handovers(runtime, sessions, journal, time_limits)
             sessions.acknowledged.subscribe(handovers.acknowledged)
             executor = Executor(
-                changes=ContainerChanges(runtime, sessions, inventory, images, filters, explain_failure=explain),
+                changes=ContainerChanges(
+                    runtime,
+                    sessions,
+                    inventory,
+                    images,
+                    filters,
+                    explain_failure=explain,
+                    disk_shortage=lambda: shortage(self.identity.hostname, free_disk(meter.usage)),
+                ),
                 sessions=sessions,
                 inventory=inventory,
                 commands=Commands(runtime, sessions, journal),

@@ -52,7 +52,12 @@ class DiskAmount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeDisk:
-    """The free disk of a host, and the bytes that it keeps free. None = not reported: the disk counts as sufficient."""
+    """The free disk of a host, and the bytes that it keeps free.
+
+    None = not reported: the disk counts as sufficient, because some runtimes report none. Placement uses the last
+    report of an Agent, which may be old after a restart. An Agent therefore reads its disk before its first container,
+    and creates no container on a disk that is short.
+    """
 
     free_bytes: int | None = None
     kept_bytes: int = 0
