@@ -38,7 +38,7 @@ export function DetailsPage<Thing>({ list, query, title, note, actions, tabs }: 
           <Anchor component={Link} to={list.to} size="sm">
             {list.title}
           </Anchor>
-          <Text size="sm" c="dimmed">
+          <Text size="sm" c="dimmed" maw="100%" lh={1.4} truncate>
             {data ? title(data) : '…'}
           </Text>
         </Breadcrumbs>

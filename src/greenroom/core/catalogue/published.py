@@ -6,9 +6,10 @@ the other entries are still read. Content that is not a list is an error. Unknow
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urljoin
 
 import msgspec
@@ -99,8 +100,8 @@ def list_address(url: str) -> str:
 def read_list(content: bytes, address: str) -> PublishedList:
     """Return the workspaces of a list from `address`. Raises Invalid: the content is not a list of workspaces."""
     try:
-        rows = msgspec.json.decode(content, type=_List).workspaces
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        rows = _rows(content)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise Invalid(f"The content of {address} is not a list of workspaces: {error}.") from error
     entries: dict[str, ListedWorkspace] = {}
     left_out: list[str] = []
@@ -119,6 +120,20 @@ def read_list(content: bytes, address: str) -> PublishedList:
     if more > 0:
         left_out = [*left_out[:MAX_LEFT_OUT], f"{more} more are omitted."]
     return PublishedList(entries=tuple(entries.values()), left_out=tuple(left_out))
+
+
+def _rows(content: bytes) -> list[msgspec.Raw]:
+    """Return the rows of a list, also if a text in one of them contains half of a surrogate pair: msgspec refuses such
+    a text in the whole document, and json only in the row. Raises DecodeError, ValueError, RecursionError: the content
+    is not a list."""
+    try:
+        return msgspec.json.decode(content, type=_List).workspaces
+    except msgspec.DecodeError:
+        document: object = json.loads(content)
+        rows = cast("dict[str, object]", document).get("workspaces") if isinstance(document, dict) else None
+        if not isinstance(rows, list):
+            raise
+        return [msgspec.Raw(json.dumps(row).encode()) for row in cast("list[object]", rows)]
 
 
 def _entry(row: msgspec.Raw, number: int, address: str) -> ListedWorkspace:

@@ -33,6 +33,11 @@ SHM_BYTES: Final = 512 << 20
 SHM_MAX_BYTES: Final = 64 << 30
 """The maximum size of the shared memory. It counts toward the memory limit of the container."""
 
+MAX_STRING_BYTES: Final = (128 << 10) - 1
+"""The maximum size of a word of a command, and of NAME=VALUE of a variable: Linux starts no program with a longer one
+(MAX_ARG_STRLEN).
+"""
+
 RESERVED_VARIABLES: Final = ("VNC_PW", "VNC_VIEW_ONLY_PW")
 RESERVED_PREFIX: Final = "KASM_"
 """Only Greenroom sets `RESERVED_VARIABLES` and the variables with this prefix: the session's credential, user and
@@ -131,7 +136,13 @@ def environment_problem(environment: Variables) -> str | None:
         is_finite = not isinstance(value, float) or math.isfinite(value)  # JSON in the database has no NaN
         if isinstance(value, (dict, list)) or value is None or not is_finite or "\0" in str(value):
             return f"the value of {name} must be a text."
+        if _string_bytes(f"{name}={value}") > MAX_STRING_BYTES:
+            return f"the value of {name} is too long: name and value together may have {MAX_STRING_BYTES - 1} bytes."
     return None
+
+
+def _string_bytes(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))
 
 
 def size_in_bytes(size: object) -> int:
@@ -174,6 +185,8 @@ def _command(value: object) -> list[str]:
     problem = "it must be a list of texts, one for each word."
     if not (words := _texts(value, problem)):
         raise Invalid(problem)
+    if any(_string_bytes(word) > MAX_STRING_BYTES for word in words):
+        raise Invalid(f"a word may have at most {MAX_STRING_BYTES} bytes.")
     return words
 
 

@@ -47,7 +47,9 @@ def test_the_list_of_a_registry_is_at_the_place_for_its_schema():
     assert list_address("https://registry.example/a/b.json?x=1") == "https://registry.example/a/b.json?x=1"
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"7", b'{"workspaces": {}}', b"{", b'{"workspaces": null}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"7", b'{"workspaces": {}}', b"{", b'{"workspaces": null}', b"\xff", b"[" * 9999]
+)
 def test_what_is_no_list_is_an_error_that_names_the_address(content: bytes):
     with pytest.raises(Invalid, match=r"registry\.example.* is not a list of workspaces"):
         read_list(content, ADDRESS)
@@ -134,6 +136,12 @@ def test_a_picture_lies_beside_the_list_or_at_an_address(source: str | None, add
 )
 def test_a_workspace_that_cannot_be_used_is_left_out_with_the_reason(fields: dict[str, object], words: str):
     assert words in left_out(**fields)
+
+
+def test_half_of_a_surrogate_pair_refuses_only_its_workspace():
+    found = read(EDITOR | {"friendly_name": "Odd", "description": "\ud800"}, EDITOR)
+    assert [entry.name for entry in found.entries] == ["editor"]
+    assert found.left_out[0].startswith("Workspace 1 of the list is omitted")
 
 
 def test_others_are_not_affected_and_the_sentences_are_bounded():

@@ -12,6 +12,7 @@ from greenroom.core.errors import Invalid
 from greenroom.core.workspace.run_config import (
     ALLOWED,
     CAPABILITIES,
+    MAX_STRING_BYTES,
     check_of_workspace,
     merged,
     size_in_bytes,
@@ -207,3 +208,16 @@ def test_an_empty_value_of_a_refused_option_is_refused_when_a_workspace_is_saved
         return
     with pytest.raises(Invalid, match=refused):
         check_of_workspace(config)
+
+
+def test_a_text_that_linux_passes_to_no_program_is_refused():
+    longest = "x" * (MAX_STRING_BYTES - len("NAME="))
+    assert validated({"environment": {"NAME": longest}})["environment"] == {"NAME": longest}
+    with pytest.raises(Invalid, match="the value of NAME is too long"):
+        validated({"environment": {"NAME": f"{longest}x"}})
+    with pytest.raises(Invalid, match="the value of NAME is too long"):
+        validated({"environment": {"NAME": "\u0416" * (MAX_STRING_BYTES // 2)}})
+    word = "x" * MAX_STRING_BYTES
+    assert validated({"command": [word]})["command"] == [word]
+    with pytest.raises(Invalid, match="a word may have at most"):
+        validated({"command": [f"{word}x"]})
