@@ -125,6 +125,17 @@ async def test_a_token_for_a_known_agent_is_for_the_role_agent(admin: Client, db
     assert (await admin.post("/api/v1/join-tokens", json=body)).status_code == 422
 
 
+async def test_a_token_for_an_enabled_agent_needs_the_right_to_enable_agents(
+    admin: Client, with_key: MakeClient, db: Database, zone_id: str
+):
+    body = {"zone_id": zone_id, "agent_id": await rows.agent(db, zone_id)}
+    joiner = await with_key("agents_create")
+    assert "agents_modify" in await joiner.refused(403, "POST /api/v1/join-tokens", body)
+    await (await with_key("agents_create", "agents_modify")).make("/api/v1/join-tokens", **body)
+    await admin.change(f"/api/v1/agents/{body['agent_id']}", enabled=False)
+    await joiner.make("/api/v1/join-tokens", **body)
+
+
 async def test_asking_where_to_join_uses_nothing_up(admin: Client, anonymous: Client, db: Database, zone_id: str):
     made = await make(admin, zone_id)
     for name, enabled, url in (("m1", True, "https://m1:1"), ("m2", True, "https://m2:1"), ("m3", True, "")):

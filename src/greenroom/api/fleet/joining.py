@@ -143,7 +143,8 @@ async def list_join_tokens(db: Db, page: Paging) -> list[JoinTokenView]:
 async def create_join_token(body: JoinTokenCreate, change: ChangeDep) -> JoinToken:
     """Create a token with which hosts join a zone, and its join command. The token is returned only once.
 
-    With `agent_id`, the token is only for this Agent, whose credential was lost or revoked. With
+    With `agent_id`, the token is only for this Agent, whose credential was lost or revoked. For an enabled Agent, this
+    needs `agents_modify`, because the host that joins takes its sessions at once. With
     `enable_agent`, Agents that join with it are enabled at once; otherwise a user with `agents_modify` must enable
     them.
     """
@@ -155,6 +156,8 @@ async def create_join_token(body: JoinTokenCreate, change: ChangeDep) -> JoinTok
         change.caller.require("agents_modify")
     await zones.get_zone(change.db, str(body.zone_id))
     known_agent = await find_agent(change.db, str(body.agent_id)) if body.agent_id else None
+    if known_agent is not None and known_agent.enabled:
+        change.caller.require("agents_modify")
     token, agent_id = new_secret(), known_agent.agent_id if known_agent else None
     command = _join_command(change.config, body.role, token, agent_id)
     join_token_id = await enrollment.add_join_token(
