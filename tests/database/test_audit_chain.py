@@ -238,6 +238,46 @@ async def test_a_primary_deletes_old_days_unless_there_is_a_legal_hold(db: Datab
     assert await problem_of(db) is None
 
 
+async def test_a_chain_that_was_set_back_is_noticed_by_who_wrote_to_it(db: Database):
+    first, second = AuditWriter(db, SECRETS), AuditWriter(db, SECRETS)
+
+    async def store(writer: AuditWriter, number: int) -> None:
+        writer.add(event(number))
+        await writer.flush()
+
+    async def noticed() -> list[str]:
+        return [
+            row["message"][:38] for row in await db.fetch("SELECT message FROM logs WHERE code = 'audit-rolled-back'")
+        ]
+
+    await store(first, 1)
+    await db.write("CREATE TABLE old_head AS SELECT * FROM audit_head")
+    await store(first, 2)
+    await store(second, 3)
+    assert await noticed() == []
+    await db.write("DELETE FROM audit_events WHERE event_id > 1")
+    await db.write("DELETE FROM audit_head")
+    await db.write("INSERT INTO audit_head SELECT * FROM old_head")
+    assert await problem_of(db) is None, "the older state is intact"
+    for writer, number in ((first, 4), (second, 5), (first, 6), (second, 7)):
+        await store(writer, number)
+    assert await noticed() == ["The audit was set back: event 2 was st", "The audit was set back: event 3 was st"]
+    reports = await db.fetch("SELECT event_id FROM audit_events WHERE code = 'audit-rolled-back'")
+    assert len(reports) == 2
+    assert await problem_of(db) is None
+
+
+async def test_an_intact_chain_that_is_empty_or_too_short_is_doubted(db: Database):
+    assert (await verify(db, SECRETS)).doubt is None, "the installation is new"
+    await db.write("UPDATE installation SET created = created - interval '2 hours'")
+    assert "is empty" in str((await verify(db, SECRETS)).doubt)
+    async with db.transaction() as connection:
+        await append_events(connection, SECRETS, [event(1)])
+    assert (await verify(db, SECRETS)).doubt is None
+    await db.write("INSERT INTO audit_deliveries (target, last_id) VALUES ('syslog', 2)")
+    assert "Event 2 was delivered" in str((await verify(db, SECRETS)).doubt)
+
+
 async def test_an_event_that_an_index_cannot_hold_delays_no_other(db: Database, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(audit, "storable_event", lambda event: event)
     writer = AuditWriter(db, SECRETS)

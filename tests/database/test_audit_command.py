@@ -58,6 +58,10 @@ async def test_the_command_names_the_first_changed_event(db: Database, dsn: str,
     assert (intact.exit_code, intact.stdout.splitlines()[0]) == (0, "3 events are intact."), intact.output
     head = intact.stdout.splitlines()[1].removeprefix("Head: ")
     assert (await verified(dsn, key_file, "--expect", head)).exit_code == 0
+    await db.write("INSERT INTO audit_deliveries (target, last_id) VALUES ('syslog', 99)")
+    short = await verified(dsn, key_file)
+    assert (short.exit_code, "but the chain ends at event 3" in short.stdout) == (3, True)
+    await db.write("DELETE FROM audit_deliveries")
     await db.write("UPDATE audit_events SET actor_name = 'bob' WHERE event_id = 2")
     changed = await verified(dsn, key_file, "--json")
     answer: dict[str, Any] = json.loads(changed.stdout)

@@ -171,6 +171,7 @@ class LogCode(StrEnum):
     AUDIT_VIEWED = "audit-viewed", INFO, SECURITY
     AUDIT_EXPORTED = "audit-exported", INFO, SECURITY
     AUDIT_DELIVERY_FAILED = "audit-delivery-failed", WARNING
+    AUDIT_ROLLED_BACK = "audit-rolled-back", ERROR, SECURITY
     USER_CREATED = "user-created", INFO
     USER_CHANGED = "user-changed", INFO
     USER_DELETED = "user-deleted", INFO

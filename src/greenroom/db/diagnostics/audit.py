@@ -34,6 +34,7 @@ from greenroom.core.audit import (
 )
 from greenroom.core.errors import Unavailable
 from greenroom.core.listing import SortOrder
+from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Connection, Database, refuses_values, returned_row, rows_as
 from greenroom.db.diagnostics.audit_operations import BegunOperations, delete_operations, storable_event
 from greenroom.db.diagnostics.batches import WaitingRows, refusal, storable
@@ -76,6 +77,16 @@ _HEAD: Final[LiteralString] = (
 )
 
 
+_KNOWN: Final[LiteralString] = (
+    "SELECT coalesce((SELECT last_id FROM audit_head), 0) AS last_id,"
+    " (SELECT hash FROM audit_events WHERE event_id = %s) AS hash"
+)
+_DOUBTS: Final[LiteralString] = (
+    "SELECT created < now() - interval '1 hour' AS is_old,"
+    " (SELECT coalesce(max(last_id), 0) FROM audit_deliveries) AS delivered FROM installation"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     """A queued event. `operation_id` is the operation that ends with it. Without an event, the operation left none."""
@@ -86,7 +97,8 @@ class _Entry:
 
 class AuditWriter:
     """Collects events and adds them to the chain. At most `MAX_QUEUED` events wait while the database is unreachable;
-    further events are dropped and counted."""
+    further events are dropped and counted. It remembers the last event that it stored, so that it notices if the chain
+    was set back to an older state, which is intact."""
 
     def __init__(self, db: Database, secrets: Secrets, component: str = "api") -> None:
         self._db = db
@@ -95,6 +107,7 @@ class AuditWriter:
         )
         self._secrets = secrets
         self._writing = asyncio.Lock()
+        self._last: Link | None = None
         self.operations = BegunOperations(db, secrets)
 
     @property
@@ -133,7 +146,7 @@ class AuditWriter:
         events = [entry.event for entry in entries if entry.event is not None]
         ended = [entry.operation_id for entry in entries if entry.operation_id is not None]
         try:
-            await store_events(self._db, self._secrets, events, ended)
+            self._last = await store_events(self._db, self._secrets, events, ended, known=self._last) or self._last
         except Unavailable:
             raise
         except Exception as error:
@@ -143,22 +156,54 @@ class AuditWriter:
 
 
 async def store_events(
-    db: Database, secrets: Secrets, events: Sequence[AuditEvent], operation_ids: Sequence[str] = ()
-) -> None:
+    db: Database,
+    secrets: Secrets,
+    events: Sequence[AuditEvent],
+    operation_ids: Sequence[str] = (),
+    *,
+    known: Link | None = None,
+) -> Link | None:
     """Add events, and delete the records of the operations that end with them, in one transaction. If PostgreSQL
-    refuses an event, it is added in a reduced form."""
+    refuses an event, it is added in a reduced form. `known` is an event that the process stored before. Return the last
+    event; None = it was not determined."""
+    last: Link | None = None
     try:
         async with db.pipelined() as connection:
             if operation_ids:
                 await delete_operations(connection, operation_ids)
             if events:
-                await append_events(connection, secrets, events)
+                await _report_rollback(connection, secrets, known)
+                last = await append_events(connection, secrets, events)
     except Exception as error:
         if not refuses_values(error):
             raise
         async with db.transaction() as connection:
             await delete_operations(connection, operation_ids)
             await append_separately(connection, secrets, events)
+        return None
+    return last
+
+
+async def _report_rollback(connection: Connection, secrets: Secrets, known: Link | None) -> None:
+    """Write a log row and an event if the chain does not contain an event that this process stored. A day that was
+    deleted because of its age does not count."""
+    if known is None:
+        return
+    await connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", (LOCK,))
+    row = await returned_row(await connection.execute(_KNOWN, (known.event_id,)))
+    is_there = row["last_id"] >= known.event_id and row["hash"] in (None, known.hash)
+    if is_there:
+        return
+    message = (
+        f"The audit was set back: event {known.event_id} was stored, but the chain does not contain it. Later events"
+        " are missing. Compare the audit with an export or a receiver of its events"
+    )
+    code = LogCode.AUDIT_ROLLED_BACK
+    await connection.execute(
+        "INSERT INTO logs (level, component, code, message) VALUES (%s, 'api', %s, %s)", (code.level, code, message)
+    )
+    event = AuditEvent(code=code, message=message, interface="system", actor_kind="api")
+    await append_events(connection, secrets, [event])
 
 
 async def append_separately(connection: Connection, secrets: Secrets, events: Sequence[AuditEvent]) -> None:
@@ -175,9 +220,9 @@ async def append_separately(connection: Connection, secrets: Secrets, events: Se
                 await add(connection, [reduced(event, type(error).__name__)])
 
 
-async def append_events(connection: Connection, secrets: Secrets, events: Sequence[AuditEvent]) -> None:
-    """Add events to the end of the chain. The transaction of `connection` must commit at once, because other batches
-    wait for it."""
+async def append_events(connection: Connection, secrets: Secrets, events: Sequence[AuditEvent]) -> Link:
+    """Add events to the end of the chain, and return the last one. The transaction of `connection` must commit at once,
+    because other batches wait for it."""
     sign = secrets.audit_signature
     await connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", (LOCK,))
     row = await returned_row(await connection.execute(_HEAD))
@@ -204,6 +249,7 @@ async def append_events(connection: Connection, secrets: Secrets, events: Sequen
     link = Link(last.event_id, last.hash)
     signature = head_signature(sign, link, last.time)
     await connection.execute(_SET_HEAD, (link.event_id, link.hash, last.time, signature))
+    return link
 
 
 def event_of_row(row: LogRow, interface: str) -> AuditEvent:
@@ -301,13 +347,15 @@ async def store_delivered(connection: Connection, target: str, last_id: int) -> 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """The result of a verification: the number of checked events, the last one, and the first problem as a sentence.
-    After a problem, `later` is the number of further events, of which `later_intact` follow the event before them."""
+    After a problem, `later` is the number of further events, of which `later_intact` follow the event before them.
+    `doubt`: why events at the end of an intact chain can be missing, as a sentence."""
 
     checked: int
     last: Link
     problem: str | None
     later: int = 0
     later_intact: int = 0
+    doubt: str | None = None
 
 
 async def verify(
@@ -355,7 +403,20 @@ async def verify_chain(
         problem = problem or check.finish(last_day)
     if problem is None and expected is not None and not is_expected_found:
         problem = f"The chain does not contain event {expected.event_id} with the expected hash."
-    return Verification(checked=check.count, last=check.last, problem=problem, later=later, later_intact=later_intact)
+    doubt = await _doubt(connection, check.last) if problem is None and first_day is None and last_day is None else None
+    return Verification(
+        checked=check.count, last=check.last, problem=problem, later=later, later_intact=later_intact, doubt=doubt
+    )
+
+
+async def _doubt(connection: Connection, last: Link) -> str | None:
+    """Return why the end of the whole chain can be missing although the chain is intact; None = no reason is known."""
+    row = await returned_row(await connection.execute(_DOUBTS))
+    if row["delivered"] > last.event_id:
+        return f"Event {row['delivered']} was delivered to a receiver, but the chain ends at event {last.event_id}."
+    if last == START and row["is_old"]:
+        return "The audit is empty, although the installation is more than an hour old."
+    return None
 
 
 async def delete_old_days(db: Database, secrets: Secrets, keep_days: int) -> list[date]:

@@ -72,7 +72,8 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Verify the audit; exit code 1 if an event was changed, added or removed outside of Greenroom.
+    """Verify the audit; exit code 1 if an event was changed, added or removed outside of Greenroom, and 3 if the chain
+    is intact but empty or too short.
 
     The command reads the database and the key of the installation directly. Run it on a host that has both.
     """
@@ -86,7 +87,7 @@ def verify(
     except ValueError as error:
         raise typer.BadParameter("A head has the form NUMBER:HEXADECIMAL, as `audit verify` prints it.") from error
     result = asyncio.run(verify_audit(data, url, key_file, first_day=first_day, last_day=last_day, expected=expected))
-    summary = f"{result.checked} events are intact." if result.problem is None else result.problem
+    summary = result.problem or " ".join(filter(None, (f"{result.checked} events are intact.", result.doubt)))
     if result.later:
         summary += f" Of the {result.later} events after it, {result.later_intact} are intact."
     print_local_result(
@@ -96,6 +97,7 @@ def verify(
             "problem": result.problem,
             "later": result.later,
             "later_intact": result.later_intact,
+            "doubt": result.doubt,
         },
         summary,
         f"Head: {result.last}",
@@ -103,6 +105,8 @@ def verify(
     )
     if result.problem is not None:
         raise typer.Exit(1)
+    if result.doubt is not None:
+        raise typer.Exit(3)
 
 
 local_verb("audit", "verify", verify)
