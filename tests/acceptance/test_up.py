@@ -106,6 +106,13 @@ def test_every_process_has_more_of_the_processor_than_a_session(instance: Instan
         assert seen == {NICE}, role
 
 
+def test_no_role_and_no_program_of_a_role_gets_new_privileges(instance: Instance):
+    for role in ("postgres", "api", "manager", "agent", "gateway", "nginx"):
+        for pid in instance.pids(role):
+            with suppress(FileNotFoundError):  # a worker of nginx ends when it has a new configuration
+                assert "NoNewPrivs:\t1\n" in Path(f"/proc/{pid}/status").read_text(), role
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="the account is made by root")
 def test_only_agent_and_supervisor_are_root(instance: Instance):
     for role in ("postgres", "api", "manager", "gateway", "nginx"):

@@ -114,6 +114,7 @@ async def test_forked_roles_are_children_of_up_that_know_nothing_of_each_other(s
     for name in SECRETS:
         process = Path(f"/proc/{pids[name]}")
         assert f"PPid:\t{supervised.process.pid}\n" in (process / "status").read_text()
+        assert "NoNewPrivs:\t1\n" in (process / "status").read_text()
         assert read_command_line(pids[name]).rstrip() == f"{sys.executable} -m greenroom agent"
         assert os.getsid(pids[name]) == pids[name]
         assert (process / "cwd").readlink() == supervised.folder

@@ -38,6 +38,7 @@ _LATE_IMPORTS: Final = (
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_KEEPCAPS: Final = 8
+_PR_SET_NO_NEW_PRIVS: Final = 38
 _PR_CAP_AMBIENT: Final = 47
 _PR_CAP_AMBIENT_RAISE: Final = 2
 _CAPABILITY_VERSION: Final = 0x20080522
@@ -174,6 +175,8 @@ def _apply_request(request_descriptor: int, log: int, up_pid: int) -> str:
     _set_command_line(request.argv)
     if request.account is not None:
         _change_account(*request.account, [_CAPABILITIES[name] for name in request.capabilities])
+    # No role starts a program that needs the rights of its owner (setuid) or of its file.
+    _raise_on_failure(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     _set_death_signal(up_pid, request.death_signal)
     return request.role
 

@@ -50,8 +50,9 @@ class ProcessCommand:
     stdin: socket.socket | None = None
 
     def with_setpriv(self) -> list[str]:
-        """Return the command line with setpriv, which changes the account, sets the death signal, and runs `argv`."""
-        options = [f"--pdeathsig={self.death_signal}"]
+        """Return the command line with setpriv, which changes the account, forbids new privileges, sets the death
+        signal, and runs `argv`."""
+        options = ["--no-new-privs", f"--pdeathsig={self.death_signal}"]
         if self.account.needs_switch:
             options += [f"--reuid={self.account.uid}", f"--regid={self.account.gid}", "--clear-groups"]
         if self.capabilities:
