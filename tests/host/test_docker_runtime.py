@@ -14,7 +14,7 @@ from tests.support.runtime_hosts import Host, new_id, shell, spec, usable
 from tests.support.waiting import eventually
 
 from greenroom.core.workspace.session_spec import SessionFile
-from greenroom.runtimes.contract import ContainerConflict, Runtime, RuntimeUnavailable, StartError
+from greenroom.runtimes.contract import SESSION, ContainerConflict, Runtime, RuntimeUnavailable, StartError
 from greenroom.runtimes.docker.runtime import DockerRuntime
 from greenroom.runtimes.docker.spec import ContainerOwner, container_name
 
@@ -139,6 +139,34 @@ async def test_foreign_containers_are_left_alone(runtime: Runtime, docker: aiodo
     assert await runtime.inspect(foreign) is None
     await runtime.remove_all()
     assert (await docker.containers.container(container_name(foreign)).show())["State"]["Status"] == "created"
+
+
+async def test_a_renamed_container_is_still_that_of_its_session(host: Host, runtime: Runtime, docker: aiodocker.Docker):
+    session_id, _, started = await host.started(runtime)
+    await docker.containers.container(started.container_id).rename(f"other-{session_id}")
+    seen = await runtime.inspect(session_id)
+    assert seen is not None
+    assert seen.container_id == started.container_id
+    assert await shell(runtime, session_id, "echo here") == (0, "here")
+    await runtime.pause(session_id)
+    await runtime.unpause(session_id)
+    await runtime.stop(session_id, grace_s=1)
+    await runtime.start(session_id)
+    await runtime.remove(session_id)
+    assert await runtime.inspect(session_id) is None
+    with pytest.raises(aiodocker.DockerError, match="404"):
+        await docker.containers.container(started.container_id).show()
+
+
+async def test_containers_with_odd_labels_hide_no_session(host: Host, runtime: Runtime, docker: aiodocker.Docker):
+    session_id, _, started = await host.started(runtime)
+    facts = await docker.containers.container(started.container_id).show()
+    labels, image = facts["Config"]["Labels"], facts["Image"]
+    for changed in ({SESSION: "test"}, {SESSION: new_id(), "greenroom.services": "page=abc"}, {}):
+        await docker.containers.create({"Image": image, "Labels": {**labels, **changed}})
+    found = {container.session_id: container for container in await runtime.list()}
+    assert len(found) == 3
+    assert found[session_id].container_id == started.container_id
 
 
 async def test_no_daemon_is_one_sentence(tmp_path: Path):

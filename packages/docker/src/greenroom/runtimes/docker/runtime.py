@@ -1,9 +1,9 @@
 """The runtime that runs sessions as containers of a Docker daemon (API 1.41 or newer; Podman is not tested).
 
 The name of a container contains the id of its session. The labels of a container contain the ids of the session, the
-installation and the Agent, and the hash of the specification. Containers without these labels are never changed. All
-sessions share a bridge network (`networks`), except sessions under a web filter, which have a network per policy
-(`filter_networks`).
+installation and the Agent, and the hash of the specification. A container that another program renamed is found by its
+labels. Containers without these labels are never changed. All sessions share a bridge network (`networks`), except
+sessions under a web filter, which have a network per policy (`filter_networks`).
 """
 
 from __future__ import annotations
@@ -134,8 +134,9 @@ class DockerRuntime:
             raise RuntimeUnavailable("The runtime is not open.")
         return self._client
 
-    def _container_of(self, session_id: str) -> Any:
-        return self._docker.containers.container(container_name(session_id))
+    async def _container_of(self, session_id: str) -> Any:
+        """The session's container. Raises: as for `_inspect_own`."""
+        return self._docker.containers.container((await self._inspect_own(session_id))["Id"])
 
     # Containers ---------------------------------------------------------------------------------------------------
 
@@ -184,10 +185,10 @@ class DockerRuntime:
 
     async def _adopt(self, session_id: str, spec: SessionSpec) -> Container:
         """Return the existing container. Raises ContainerConflict: it has another owner or specification."""
-        async with translated(read_only=True):
-            inspection: DockerJson = await self._container_of(session_id).show()
-        labels: dict[str, str] = inspection["Config"]["Labels"] or {}
         name = container_name(session_id)
+        async with translated(read_only=True):
+            inspection: DockerJson = await self._docker.containers.container(name).show()
+        labels: dict[str, str] = inspection["Config"]["Labels"] or {}
         if labels.get(INSTALLATION) != self._owner.installation_id or labels.get(SESSION) != session_id:
             raise ContainerConflict(f"A container {name} of another owner exists; remove it.")
         if labels.get(SPEC_HASH) != spec.hash():
@@ -203,7 +204,7 @@ class DockerRuntime:
     async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
         async with translated():
             if others := await self._mounts.put_files(await self._inspect_own(session_id), files):
-                await self._container_of(session_id).put_archive("/", pack_tar(others))
+                await (await self._container_of(session_id)).put_archive("/", pack_tar(others))
 
     async def start(self, session_id: str) -> Container:
         await self._network.require_rules()
@@ -211,28 +212,30 @@ class DockerRuntime:
             inspection = await self._inspect_own(session_id)
             self._filter_networks.require_open(inspection["Config"]["Labels"])
             expected = await self._mounts.expected_identities(inspection)
-            await refuse_root(self._container_of(session_id), inspection, None, "The session")
-            await self._container_of(session_id).start()
+            container = self._docker.containers.container(inspection["Id"])
+            await refuse_root(container, inspection, None, "The session")
+            await container.start()
             inspection = await self._inspect_own(session_id)
             if problem := await self._mounts.problem_after_start(inspection, expected):
-                await self._container_of(session_id).kill()
+                await container.kill()
                 raise StartError(problem)
             return container_from_inspect(inspection)
 
     async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
         async with translated():
-            await self._inspect_own(session_id)
-            await self._container_of(session_id).stop(t=max(1, round(grace_s)))
+            await (await self._container_of(session_id)).stop(t=max(1, round(grace_s)))
 
     async def pause(self, session_id: str) -> None:
         async with translated():
-            if container_from_inspect(await self._inspect_own(session_id)).state is not ContainerState.PAUSED:
-                await daemon.pause(self._docker, container_name(session_id))
+            container = container_from_inspect(await self._inspect_own(session_id))
+            if container.state is not ContainerState.PAUSED:
+                await daemon.pause(self._docker, container.container_id)
 
     async def unpause(self, session_id: str) -> None:
         async with translated():
-            if container_from_inspect(await self._inspect_own(session_id)).state is not ContainerState.RUNNING:
-                await self._container_of(session_id).unpause()
+            container = container_from_inspect(await self._inspect_own(session_id))
+            if container.state is not ContainerState.RUNNING:
+                await self._docker.containers.container(container.container_id).unpause()
 
     async def remove(self, session_id: str) -> None:
         async with translated():
@@ -250,16 +253,33 @@ class DockerRuntime:
             ContainerConflict: the container belongs to another installation.
         """
         async with translated(read_only=True):
-            inspection: DockerJson = await self._container_of(session_id).show()
+            inspection = await self._inspect(session_id)
         labels: dict[str, str] = inspection["Config"]["Labels"] or {}
         if labels.get(INSTALLATION) != self._owner.installation_id:
             raise ContainerConflict
         return inspection
 
+    async def _inspect(self, session_id: str) -> DockerJson:
+        """Return Docker's inspection of the container with the name of the session, or else of a renamed one with its
+        labels. Raises aiodocker.DockerError."""
+        try:
+            return await self._docker.containers.container(container_name(session_id)).show()
+        except aiodocker.DockerError as error:
+            if error.status != 404:
+                raise
+            labels = [*self._label_filter()["label"], f"{SESSION}={session_id}"]
+            if not (renamed := await self._docker.containers.list(all=True, filters={"label": labels})):
+                raise
+            return await renamed[0].show()
+
     async def list(self) -> list[Container]:
         async with translated(read_only=True):
             entries = await self._docker.containers.list(all=True, filters=self._label_filter())
-            containers = [container_from_list({name: entry[name] for name in _CONTAINER_KEYS}) for entry in entries]
+        containers = [
+            container_from_list({name: entry[name] for name in _CONTAINER_KEYS})
+            for entry in sorted(entries, key=_has_own_name)
+        ]
+        containers = {container.session_id: container for container in containers}.values()
         exited = {c.session_id: c for c in containers if c.state is ContainerState.EXITED}
         inspected = await asyncio.gather(*(self.inspect(session_id) for session_id in exited))
         return [c for c in [*(c for c in containers if c.session_id not in exited), *inspected] if c is not None]
@@ -282,8 +302,8 @@ class DockerRuntime:
     async def logs(self, session_id: str, lines: int = 50) -> str:
         async with translated(read_only=True):
             try:
-                await self._inspect_own(session_id)
-                chunks = await self._container_of(session_id).log(stdout=True, stderr=True, tail=lines)
+                container = await self._container_of(session_id)
+                chunks = await container.log(stdout=True, stderr=True, tail=lines)
             except (ContainerMissing, ContainerConflict):
                 return ""
         return cut_output("".join(chunks), MAX_LOG_CHARACTERS)
@@ -350,8 +370,8 @@ class DockerRuntime:
     async def disk_usage(self, session_id: str) -> DiskAmount | None:
         try:
             async with translated(read_only=True):
-                return await self._disk.measure(self._container_of(session_id))
-        except ContainerMissing:
+                return await self._disk.measure(await self._container_of(session_id))
+        except (ContainerMissing, ContainerConflict):
             return None
 
     async def host_usage(self) -> HostUsage:
@@ -385,16 +405,22 @@ class DockerRuntime:
 
     async def certificate_bundles(self, session_id: str) -> dict[str, str]:
         async with translated():
-            return await trust.certificate_bundles(self._container_of(session_id))
+            return await trust.certificate_bundles(await self._container_of(session_id))
 
     async def filter_networks(self) -> list[FilterNetwork]:
         async with translated(read_only=True):
             return await self._filter_networks.all(self._docker)
 
     async def remove_all(self) -> int:
-        containers = await self.list()
         async with translated():
-            await daemon.delete_all(self._docker, [container.container_id for container in containers])
+            containers = await self._docker.containers.list(all=True, filters=self._label_filter())
+            await daemon.delete_all(self._docker, [container["Id"] for container in containers])
             await self._filter_networks.remove_all(self._docker)
             await self._network.remove(self._docker)
         return len(containers)
+
+
+def _has_own_name(entry: Any) -> bool:
+    """True if a container has the name of its session. Of several containers with the labels of a session, this one is
+    the session's container."""
+    return f"/{container_name(entry['Labels'][SESSION])}" in entry["Names"]
