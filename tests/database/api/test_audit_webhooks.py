@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.receiving import PATH, Hooks
 
+from greenroom.api.webhooks import delivery
 from greenroom.api.webhooks.delivery import DeliveryWorker
 from greenroom.core.audit import ChainedEvent
 from greenroom.core.syslog import event_object
@@ -87,6 +88,22 @@ async def test_an_event_is_not_given_up_or_deleted_by_age(hooks: Hooks, db: Data
     await prune(db, KEEP)
     (waiting,) = await hooks.deliveries(made, state="waiting")
     assert (waiting["status"], waiting["attempts"]) == (410, MAX_ATTEMPTS + 6)
+
+
+async def test_an_error_of_the_audit_delays_no_other_message(
+    hooks: Hooks, db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    async def broken(_: Database) -> bool:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(delivery, "queue_events", broken)
+    made = await hooks.made("pool.full")
+    await db.write(
+        "INSERT INTO webhook_deliveries (webhook_id, event, data) VALUES (%s, 'pool.full', '{}')",
+        (made["webhook_id"],),
+    )
+    await hooks.delivered()
+    assert [message["type"] for message in hooks.receiver.messages] == ["pool.full"]
 
 
 async def test_two_apis_queue_each_event_once(hooks: Hooks, db: Database, app: FastAPI):
