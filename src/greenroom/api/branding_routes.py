@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from greenroom.api.bodies import View
-from greenroom.api.catalogue.routes import PICTURE_BODY, PICTURE_HEADERS
+from greenroom.api.catalogue.routes import PICTURE_BODY, PICTURE_HEADERS, PICTURE_VERSION
 from greenroom.api.catalogue.service import convert_picture
 from greenroom.api.deps import ChangeDep, Db, SnapshotDep
 from greenroom.api.problems import api_router
@@ -46,7 +46,7 @@ async def get_branding(db: Db, snapshot: SnapshotDep) -> BrandingView:
     LOGO_PATH,
     response_class=Response,
     responses={200: {"content": {"image/webp": {}}, "description": "the logo"}},
-    dependencies=[ON_LOGIN_PAGE],
+    dependencies=[ON_LOGIN_PAGE, PICTURE_VERSION],
 )
 async def get_logo(db: Db) -> Response:
     """Return the logo of the installation."""

@@ -3,15 +3,19 @@ and the errors of RFC 7644 for SCIM."""
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import structlog
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -28,7 +32,7 @@ from greenroom.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from greenroom.core.text import PydanticError, error_text, joined_problems, path_of_value
+from greenroom.core.text import PydanticError, error_text, joined_problems, one_line, path_of_value
 
 log = structlog.get_logger(__name__)
 
@@ -65,13 +69,47 @@ PROBLEM_RESPONSES: Final[dict[int | str, OpenApi]] = {
 
 
 def api_router(*tags: str, prefix: str = "/api/v1") -> APIRouter:
-    """Return a router for documented routes below `prefix`.
+    """Return a router for documented routes below `prefix`. A documented route refuses unknown query parameters.
 
     Its routes contain the prefix, so the application needs no `include_router`, which would copy each route (25 KiB).
     """
     return APIRouter(
-        prefix=prefix, tags=[*tags], responses=PROBLEM_RESPONSES, generate_unique_id_function=lambda route: route.name
+        prefix=prefix,
+        tags=[*tags],
+        responses=PROBLEM_RESPONSES,
+        generate_unique_id_function=lambda route: route.name,
+        dependencies=[Depends(_refuse_unknown_parameters)],
     )
+
+
+def _query_parameters(dependant: Dependant) -> Iterator[str]:
+    """Yield the names of the query parameters of a route and its dependencies. A parameter can be a model, whose fields
+    are the parameters of the request."""
+    for parameter in dependant.query_params:
+        model = parameter.field_info.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield from (field.alias or name for name, field in model.model_fields.items())
+        else:
+            yield parameter.alias
+    for dependency in dependant.dependencies:
+        yield from _query_parameters(dependency)
+
+
+async def _refuse_unknown_parameters(request: Request) -> None:
+    """Raises Invalid: the request has a query parameter that its route does not have. A misspelt filter would
+    otherwise return every row. Other programs redirect browsers to undocumented routes, with parameters of their own.
+    """
+    route: APIRoute = request.scope["route"]
+    if not request.query_params or not route.include_in_schema:
+        return
+    known = sorted(set(_query_parameters(route.dependant)))
+    for name in request.query_params:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, 1)
+            remedy = (
+                f"did you mean {nearest[0]}?" if nearest else f"the parameters are {', '.join(known)}." * bool(known)
+            )
+            raise Invalid(f"The query parameter {one_line(name)} is not known; {remedy or 'omit it.'}")
 
 
 Problem = dict[str, Any]

@@ -65,7 +65,9 @@ class Entry:
         return next((body for end, body in BODIES.items() if self.path.endswith(end)), None)
 
     def query(self) -> dict[str, Any]:
-        return {"q": "a"} if self.path.endswith("share-candidates") else {"force": self.act is Act.FORCE_DELETE}
+        if self.path.endswith("share-candidates"):
+            return {"q": "a"}
+        return {"force": True} if self.act is Act.FORCE_DELETE else {}
 
 
 def declared_acts(declared: AccessDeclaration | None) -> tuple[Act, ...]:

@@ -330,6 +330,21 @@ async def test_what_is_kept_of_the_past_is_ordered_by_time_alone(admin: Client):
     await admin.read(PATH, ended=True, sort="created")
 
 
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("users?search=ann", "The query parameter search is not known; the parameters are"),
+        ("users?Limit=2", "The query parameter Limit is not known; did you mean limit?"),
+        ("logs?levels=ERROR", "The query parameter levels is not known; did you mean level?"),
+        ("today?q=a", "The query parameter q is not known; omit it."),
+    ],
+)
+async def test_an_unknown_query_parameter_is_refused(admin: Client, address: str, sentence: str):
+    answer = await admin.get(f"/api/v1/{address}")
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(sentence)
+
+
 async def test_a_cursor_of_another_order_and_an_unknown_order_are_refused(admin: Client, shown: list[dict[str, Any]]):
     del shown
     first = await admin.get(PATH, params={"limit": 2, "sort": "zone"})

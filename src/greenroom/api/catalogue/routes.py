@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -37,6 +37,13 @@ PICTURE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'",
 }
 """With these headers, an SVG picture that is opened as a page runs no scripts and loads no other content."""
+
+
+async def _picture_version(v: Annotated[str, Query(include_in_schema=False)] = "") -> None:
+    """Accept the version in the address of a picture, with which browsers store it under another address."""
+
+
+PICTURE_VERSION: Final = Depends(_picture_version)
 _PICTURE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"image/svg+xml": {}, "image/webp": {}}, "description": "the picture"}
 }
@@ -81,7 +88,12 @@ async def add_from_catalogue(name: str, body: CatalogueAdd, change: ChangeDep) -
     return await changed_view(change, await service.add_workspace(change, name, groups))
 
 
-@router.get("/catalogue/{name:path}/picture", response_class=Response, responses=_PICTURE_RESPONSES)
+@router.get(
+    "/catalogue/{name:path}/picture",
+    response_class=Response,
+    responses=_PICTURE_RESPONSES,
+    dependencies=[PICTURE_VERSION],
+)
 async def get_catalogue_picture(name: str, db: Db, snapshot: SnapshotDep, caller: PictureCaller) -> Response:
     """Return the picture of an entry. Pictures of imported lists are for callers who may see workspaces."""
     if "/" in name:
@@ -90,7 +102,13 @@ async def get_catalogue_picture(name: str, db: Db, snapshot: SnapshotDep, caller
     return Response(picture.content, media_type=picture.media_type, headers=PICTURE_HEADERS)
 
 
-@router.get("/images/{image_id}/picture", response_class=Response, responses=_PICTURE_RESPONSES, tags=["images"])
+@router.get(
+    "/images/{image_id}/picture",
+    response_class=Response,
+    responses=_PICTURE_RESPONSES,
+    tags=["images"],
+    dependencies=[PICTURE_VERSION],
+)
 async def get_picture(image_id: UUID, db: Db, caller: PictureCaller) -> Response:
     """Return the uploaded picture of a workspace, for callers who may use or see the workspace."""
     picture = await service.workspace_picture(db, caller, str(image_id))
