@@ -62,6 +62,7 @@ async def test_a_sample_has_the_capacity_the_sessions_and_the_pools_of_a_zone(db
     config_id = await rows.staging_config(db, zone_id, image_id, num_sessions=5)
     paused_id = await rows.staging_config(db, zone_id, image_id, num_sessions=5, allow_kasm_audio=True)
     await db.write("UPDATE staging_configs SET paused = true WHERE staging_config_id = %s", (paused_id,))
+    await rows.staged_sessions(db, paused_id, agent_id, 1)
     (used_id, *_) = await rows.staged_sessions(db, config_id, agent_id, 3)
     await db.write("UPDATE sessions SET user_id = %s WHERE session_id = %s", (await rows.user(db, "ann"), used_id))
     await db.write("UPDATE agent_capacity SET cores_allocated = 3, memory_allocated = 6000")
@@ -69,10 +70,12 @@ async def test_a_sample_has_the_capacity_the_sessions_and_the_pools_of_a_zone(db
     (zone,) = await points(db, "series_zones")
     assert (zone["cores_offered"], zone["cores_reserved"], zone["cores_free_low"]) == (8.0, 3.0, 5.0)
     assert (zone["memory_offered"], zone["memory_free_low"]) == (16_000, 10_000)
-    assert (zone["sessions_staged"], zone["sessions_running"], zone["sessions_failed"]) == (2, 1, 0)
+    assert (zone["sessions_staged"], zone["sessions_running"], zone["sessions_failed"]) == (3, 1, 0)
     pools = {str(row["staging_config_id"]): row for row in await points(db, "series_pools")}
     assert (pools[config_id]["ready"], pools[config_id]["desired"]) == (2, 5)
-    assert (pools[paused_id]["ready"], pools[paused_id]["desired"]) == (0, 0), "a paused pool is not short"
+    assert (pools[paused_id]["ready"], pools[paused_id]["desired"]) == (0, 0), (
+        "a paused pool is not short, and no user gets its sessions"
+    )
 
 
 async def test_each_new_primary_counts_once_and_the_first_one_is_no_failover(db: Database):

@@ -18,6 +18,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics import batches
 from greenroom.db.diagnostics.today import read_beginning, read_watched
+from greenroom.db.fleet.reports import ReportedImage, write_images
 
 PATH = "/api/v1/today"
 NO_ROOM = [
@@ -80,6 +81,34 @@ async def test_an_image_that_an_agent_cannot_get(stage: Stage, db: Database):
         "operation": "pull",
         "object": {"kind": "image", "id": stage.image_id},
     }
+
+
+async def test_an_image_that_cannot_be_pulled_fails_since_the_first_attempt(stage: Stage, db: Database):
+    async def reported(state: str, error: str = "") -> None:
+        image = ReportedImage(
+            name=stage.image_name,
+            state=state,  # pyright: ignore[reportArgumentType]
+            how="",
+            reason="",
+            digest="",
+            size_bytes=0,
+            progress=0,
+            error=error,
+            refreshed=0.0,
+        )
+        async with db.transaction() as connection:
+            await write_images(connection, stage.agent_id, [image])
+
+    await reported("failed", "not found")
+    since = (await attention(stage.admin))["image"]["since"]
+    assert since is not None
+    await reported("pulling")
+    await reported("failed", "still not found")
+    entry = (await attention(stage.admin))["image"]
+    assert (entry["since"], entry["sentence"].endswith(". Still not found.")) == (since, True)
+    await reported("present")
+    await reported("failed", "not found")
+    assert (await attention(stage.admin))["image"]["since"] > since
 
 
 async def test_a_short_pool_and_a_paused_one(stage: Stage, db: Database):

@@ -63,7 +63,8 @@ _AGENTS: Final[LiteralString] = (
 )
 _IMAGES: Final[LiteralString] = (
     "SELECT i.image_id::text, i.name, i.friendly_name, a.agent_id::text, a.hostname, a.zone_id::text, r.error,"
-    " r.updated AS since FROM agent_images r JOIN agents a USING (agent_id) JOIN images i ON i.name = r.name"
+    " coalesce(r.failed_since, r.updated) AS since"
+    " FROM agent_images r JOIN agents a USING (agent_id) JOIN images i ON i.name = r.name"
     " WHERE r.state = 'failed' AND i.enabled AND a.enabled AND a.status = 'running'"
     " ORDER BY lower(i.friendly_name), i.image_id, a.hostname"
 )

@@ -115,15 +115,19 @@ async def write_images(connection: Connection, agent_id: str, images: Sequence[R
     )
     await connection.execute(
         "INSERT INTO agent_images AS old (agent_id, name, state, how, reason, digest, size_bytes, progress, error,"
-        " refreshed) SELECT DISTINCT ON (name) %s::uuid, name, state, how, reason, digest, size_bytes, progress, error,"
-        " CASE WHEN refreshed > 0 THEN to_timestamp(refreshed) END"
+        " refreshed, failed_since) SELECT DISTINCT ON (name) %s::uuid, name, state, how, reason, digest, size_bytes,"
+        " progress, error, CASE WHEN refreshed > 0 THEN to_timestamp(refreshed) END,"
+        " CASE WHEN state = 'failed' THEN clock_timestamp() END"
         " FROM jsonb_to_recordset(%s) AS i(name text, state text, how text, reason text, digest text,"
         " size_bytes bigint, progress integer, error text, refreshed float8) ORDER BY name"
         f" ON CONFLICT (agent_id, name) DO UPDATE SET {excluded_values(_IMAGE)},"
         " digest = coalesce(nullif(excluded.digest, ''), old.digest),"
         " refreshed = coalesce(excluded.refreshed, old.refreshed), updated = clock_timestamp(),"
         " changed = CASE WHEN '' IN (old.digest, excluded.digest) OR old.digest = excluded.digest THEN old.changed"
-        "   ELSE clock_timestamp() END"
+        "   ELSE clock_timestamp() END,"
+        # A new attempt does not end the failure.
+        " failed_since = CASE excluded.state WHEN 'failed' THEN coalesce(old.failed_since, clock_timestamp())"
+        "   WHEN 'pulling' THEN old.failed_since END"
         f" WHERE {differs_from_excluded((*_IMAGE, 'digest'), 'old')}"
         " OR old.refreshed IS DISTINCT FROM coalesce(excluded.refreshed, old.refreshed)",
         (agent_id, Jsonb(list(images))),

@@ -132,7 +132,8 @@ ON CONFLICT DO NOTHING
 """
 _SAMPLE_POOLS: Final[LiteralString] = f"""
 INSERT INTO series_pools (step_s, begin, zone_id, staging_config_id, samples, ready, ready_low, starting, desired)
-SELECT %(step_s)s, to_timestamp(%(begin_s)s), zone_id::uuid, staging_config_id::uuid, 1, current, current, starting,
+SELECT %(step_s)s, to_timestamp(%(begin_s)s), zone_id::uuid, staging_config_id::uuid, 1,
+       CASE WHEN paused THEN 0 ELSE current END, CASE WHEN paused THEN 0 ELSE current END, starting,
        CASE WHEN paused THEN 0 ELSE num_sessions END
   FROM ({POOL_FILLS}) p ON CONFLICT DO NOTHING
 """

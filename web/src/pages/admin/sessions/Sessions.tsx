@@ -8,7 +8,7 @@ import { SessionsTable } from './SessionsTable';
 /** Sessions → Sessions: the sessions of all users. */
 export function Sessions() {
   const withUser = useQuery(sessionCountQuery(QUESTIONS['with a user']));
-  const staged = useQuery(sessionCountQuery(QUESTIONS.staged));
+  const staged = useQuery(sessionCountQuery({ ...QUESTIONS.staged, status: 'running' }));
   return (
     <>
       <PageHeader title={t`Sessions`}>
