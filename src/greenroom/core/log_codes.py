@@ -156,6 +156,7 @@ class LogCode(StrEnum):
     LOGIN_THROTTLED = "login-throttled", WARNING, SECURITY
     SIGN_ON_REFUSED = "sign-on-refused", WARNING, SECURITY
     SIGN_ON_ENDED = "sign-on-ended", WARNING, SECURITY
+    SIGN_ON_CLAIM_MISSING = "sign-on-claim-missing", WARNING, SECURITY
     DIRECTORY_SKIPPED = "directory-skipped", WARNING, SECURITY
     DIRECTORY_SYNC_STOPPED = "directory-sync-stopped", WARNING, SECURITY
     LOGIN_LINK_CREATED = "login-link-created", INFO, SECURITY

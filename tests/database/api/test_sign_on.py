@@ -20,7 +20,8 @@ def provider() -> Iterator[Provider]:
     with oidc_provider(client_of("campus"), client_of("partner", "greenroom-2")) as running:
         running.control(
             accounts={
-                "ada": {"preferred_username": "ada@uni.example", "given_name": "Ada", "family_name": "Lovelace"},
+                "ada": {"preferred_username": "ada@uni.example", "given_name": "Ada", "family_name": "Lovelace"}
+                | {"groups": []},
                 "boss": {"preferred_username": "boss", "groups": ["staff", "it-admins"]},
                 "student": {"preferred_username": "student", "groups": ["students"]},
                 "crowd": {"preferred_username": "crowd", "groups": [f"group-{n}" for n in range(1000)]},

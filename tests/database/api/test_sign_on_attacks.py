@@ -99,6 +99,37 @@ async def test_new_keys_are_read_in_the_middle_of_a_log_in(forger: Forger, anony
     assert await forged(forger, anonymous) == "/"
 
 
+async def test_a_user_keeps_the_groups_of_a_claim_that_the_provider_does_not_send(
+    forger: Forger, app: FastAPI, admin: Client, anonymous: Client, db: Database
+):
+    group = await admin.make("/api/v1/groups", name="Staff")
+    rules = [{"claim": "groups", "value": "/staff", "group_id": group["group_id"]}]
+    provider = await offer(admin, forger.issuer, create_users=True, rules=rules)
+
+    async def groups_after(**claims: object) -> list[str]:
+        forger.claims = claims
+        assert await forged(forger, anonymous) == "/"
+        return sorted(each["name"] for each in (await anonymous.read("/api/v1/me"))["user"]["groups"])
+
+    async def causes() -> list[str]:
+        await app.state.logs.flush()
+        rows = await db.fetch("SELECT message FROM logs WHERE code = 'sign-on-claim-missing' ORDER BY log_id")
+        return [row["message"] for row in rows]
+
+    assert await groups_after(groups=["/staff"]) == ["All Users", "Staff"]
+    assert await causes() == []
+    assert await groups_after(_claim_names={"groups": "src1"}) == ["All Users", "Staff"]
+    assert await groups_after() == ["All Users", "Staff"]
+    first, second = await causes()
+    assert "did not send in which groups ada is; the groups were kept. The claim groups is missing, because" in first
+    assert "The claim groups is missing. Check the scopes" in second
+    assert await groups_after(groups=[]) == ["All Users"]
+    await admin.change(f"{PROVIDERS}/{provider['provider_id']}", rule_required=True)
+    forger.claims = {}
+    assert await forged(forger, anonymous) == "/?sign-on=no-claim"
+    assert "The claim groups is missing." in await cause_of_refusal(app, db)
+
+
 @pytest.mark.usefixtures("offered")
 async def test_a_withdrawn_key_is_refused_by_all_processes_after_a_request(
     forger: Forger, app: FastAPI, admin: Client, anonymous: Client

@@ -66,6 +66,42 @@ def test_rules_change_only_the_groups_that_they_name():
     assert result.groups_after(frozenset({"1", "9"})) == {"2", "9"}
 
 
+KEPT = [GroupRule("groups", "/staff", "1"), GroupRule("realm.roles", "a*", "2"), GroupRule("mail", "x", "2")]
+
+
+@pytest.mark.parametrize(
+    ("claims", "after", "problem"),
+    [
+        ({"groups": [], "realm": {"roles": []}, "mail": "y"}, set[str](), ""),
+        ({"groups": "", "realm": {"roles": ""}, "mail": False}, set[str](), ""),
+        ({"realm": {"roles": []}, "mail": "y"}, {"1"}, "The claim groups is missing. Check the scopes"),
+        ({"groups": None, "realm": {"roles": []}, "mail": "y"}, {"1"}, "The claim groups is missing. "),
+        ({"groups": {"a": 1}, "realm": {"roles": []}, "mail": "y"}, {"1"}, "The claim groups is missing. "),
+        ({"groups": [], "realm": {}, "mail": "y"}, {"2"}, "The claim realm.roles is missing. "),
+        ({"groups": [], "mail": "x"}, {"2"}, "The claim realm.roles is missing. "),
+        ({"groups": ["/staff"], "realm": {"roles": []}}, {"1", "2"}, "The claim mail is missing. "),
+        (
+            {"_claim_names": {"groups": "src1"}, "realm": {"roles": []}, "mail": "y"},
+            {"1"},
+            "The claim groups is missing, because the user is in too many groups for a token. Microsoft Entra ID",
+        ),
+        ({"groups": "/staff,/x", "realm": {"roles": []}, "mail": "y"}, {"1"}, "groups is one text with several"),
+        ({"groups": "/x /staff", "realm": {"roles": []}, "mail": "y"}, {"1"}, "groups is one text with several"),
+        ({"groups": "/x, /staffing", "realm": {"roles": []}, "mail": "y"}, set[str](), ""),
+        ({"groups": ["/staff,/x"], "realm": {"roles": []}, "mail": "y"}, set[str](), ""),
+    ],
+)
+def test_what_the_provider_does_not_send_changes_no_group(claims: dict[str, Any], after: set[str], problem: str):
+    result = evaluate_rules(KEPT, claims)
+    assert result.groups_after(frozenset({"1", "2", "9"})) == {*after, "9"}
+    assert len(result.unknown) == bool(problem)
+    assert problem in "".join(result.unknown)
+
+
+def test_one_text_with_several_values_gives_no_group():
+    assert not evaluate_rules([GroupRule("groups", "/staff", "1")], {"groups": "/x,/staff"}).matched
+
+
 def test_a_value_with_many_stars_takes_no_long_time():
     rule = GroupRule("g", "*a" * 200 + "b", "1")
     assert not evaluate_rules([rule], {"g": ["a" * 5000] * 20}).matched

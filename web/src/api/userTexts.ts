@@ -99,6 +99,7 @@ export const SERVER_TEXTS = [
   msg({ id: "server:The password must not contain the username, or a part of it with 4 or more letters.", message: "The password must not contain the username, or a part of it with 4 or more letters." }),
   msg({ id: "server:The profile is in use by another session; open or end that session, or launch without the profile.", message: "The profile is in use by another session; open or end that session, or launch without the profile." }),
   msg({ id: "server:The provider did not confirm your log-in. Try again, or ask an administrator.", message: "The provider did not confirm your log-in. Try again, or ask an administrator." }),
+  msg({ id: "server:The provider did not send in which groups you are. Ask an administrator.", message: "The provider did not send in which groups you are. Ask an administrator." }),
   msg({ id: "server:The provider does not answer as it should. Try again later, or log in with a local account.", message: "The provider does not answer as it should. Try again later, or log in with a local account." }),
   msg({ id: "server:The provider sent no username that Greenroom can use. Ask an administrator.", message: "The provider sent no username that Greenroom can use. Ask an administrator." }),
   msg({ id: "server:The public key does not belong to the private key. Omit ssh_public_key: Greenroom derives it from the private key.", message: "The public key does not belong to the private key. Omit ssh_public_key: Greenroom derives it from the private key." }),

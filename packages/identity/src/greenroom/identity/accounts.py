@@ -62,6 +62,8 @@ class StoredIdentity:
     before: users.User
     after: users.User
     created: bool
+    unknown: tuple[str, ...]
+    """As in `rules.RuleResult`."""
 
 
 async def store_with_rules(confirmed: ConfirmedIdentity, store: Callable[[rules.RuleResult], Awaitable[T]]) -> T:
@@ -104,18 +106,22 @@ async def store_identity(
     if user.disabled or user.locked:
         raise SignOnRefused(Refusal.USER_DISABLED, f"The user {user.username} is disabled or locked.")
     if confirmed.provider.rule_required and not rule_result.matched:
-        raise SignOnRefused(Refusal.NO_GROUP, f"The claims of {user.username} match no rule.")
+        refusal = Refusal.NO_CLAIM if rule_result.unknown else Refusal.NO_GROUP
+        raise SignOnRefused(refusal, " ".join((f"The claims of {user.username} match no rule.", *rule_result.unknown)))
     after = await apply_claims(connection, confirmed, user, rule_result)
-    return StoredIdentity(user, after, created=identity is None)
+    return StoredIdentity(user, after, created=identity is None, unknown=rule_result.unknown)
 
 
 def log_changes(logs: LogWriter, confirmed: ConfirmedIdentity, stored: StoredIdentity) -> None:
-    """Log that the user was created, or that the rules changed the groups of the user."""
+    """Log that the user was created, that a claim of the rules was missing, or that the rules changed the groups."""
     title, name = confirmed.provider.title, stored.after.username
     log_fields = LogFields(user_id=stored.after.user_id, username=name)
     if stored.created:
         message = f"{name} was created at the first log-in through {title}, subject {confirmed.subject}"
         logs.write(LogCode.USER_CREATED, message, urgent=True, **log_fields)
+    if stored.unknown:
+        message = f"{title} did not send in which groups {name} is; the groups were kept. {' '.join(stored.unknown)}"
+        logs.write(LogCode.SIGN_ON_CLAIM_MISSING, message, **log_fields)
     log_group_changes(logs, title, stored.before, stored.after)
 
 

@@ -47,6 +47,7 @@ class Refusal(StrEnum):
         "The provider sent no username that Greenroom can use. Ask an administrator.",
     )
     NO_GROUP = "no-group", "You are in none of the groups that may log in here. Ask an administrator for access."
+    NO_CLAIM = "no-claim", "The provider did not send in which groups you are. Ask an administrator."
     USER_DISABLED = "user-disabled", "This account is disabled; ask an administrator."
     DIRECTORY_ACCOUNT = (
         "directory-account",

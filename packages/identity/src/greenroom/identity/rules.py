@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -39,13 +40,19 @@ def values_of_claim(claims: Claims, name: str) -> list[str]:
 
     `name` is the name of the claim, or a path in nested objects, such as `realm_access.roles`.
     """
+    claim = _claim(claims, name)
+    values = cast("list[Any]", claim if isinstance(claim, list) else [claim])
+    return [_value_text(value) for value in values if isinstance(value, (str, bool, int))]
+
+
+def _claim(claims: Claims, name: str) -> Any:
+    """Return a claim; None if it is missing."""
     claim: Any = claims.get(name)
     if claim is None:
         claim = claims
         for part in name.split("."):
             claim = cast("Claims", claim).get(part) if isinstance(claim, Mapping) else None
-    values = cast("list[Any]", claim if isinstance(claim, list) else [claim])
-    return [_value_text(value) for value in values if isinstance(value, (str, bool, int))]
+    return claim
 
 
 def _value_text(value: str | bool | int) -> str:
@@ -93,11 +100,15 @@ def _matches_parts(value: str, parts: list[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """The result of the rules for one user, as ids of groups: `managed` are all groups with a rule, and `matched` are
-    the groups with a matching rule, of which the user becomes a member."""
+    """The result of the rules for one user, as ids of groups: `managed` are the groups whose rules have all their
+    claims, and `matched` are the groups with a matching rule, of which the user becomes a member.
+
+    `unknown` are sentences about claims that do not say in which groups the user is. The user stays in the groups of
+    their rules, because a provider that sends nothing does not say that there is nothing."""
 
     matched: frozenset[str]
     managed: frozenset[str]
+    unknown: tuple[str, ...] = ()
 
     def groups_after(self, group_ids: frozenset[str]) -> frozenset[str]:
         """Return the groups of a user who was in `group_ids`. Groups without a rule do not change."""
@@ -106,8 +117,33 @@ class RuleResult:
 
 def evaluate_rules(rules: Sequence[GroupRule], claims: Claims) -> RuleResult:
     """Return the groups that the rules determine for these claims. Raises Invalid: as for `matching_rules`."""
-    matched = frozenset(rules[position].group_id for position in matching_rules(rules, claims))
-    return RuleResult(matched, frozenset(rule.group_id for rule in rules))
+    matching = matching_rules(rules, claims)
+    matched = frozenset(rules[position].group_id for position in matching)
+    matched_claims = {rules[position].claim for position in matching}
+    names = sorted({rule.claim for rule in rules} - matched_claims)
+    unknown = {name: problem for name in names if (problem := _problem_of_claim(rules, claims, name))}
+    kept = {rule.group_id for rule in rules if rule.claim in unknown} - matched
+    return RuleResult(matched, frozenset(rule.group_id for rule in rules) - kept, tuple(unknown.values()))
+
+
+def _problem_of_claim(rules: Sequence[GroupRule], claims: Claims, name: str) -> str | None:
+    """Return the reason why a claim without a matching rule does not say in which groups a user is; None if it says
+    it."""
+    claim = _claim(claims, name)
+    if claim is None or isinstance(claim, Mapping):
+        elsewhere = claims.get("_claim_names")
+        if isinstance(elsewhere, Mapping) and name in elsewhere:
+            return (
+                f"The claim {name} is missing, because the user is in too many groups for a token. Microsoft Entra ID"
+                " sends all of them with the option `groups assigned to the application`."
+            )
+        return f"The claim {name} is missing. Check the scopes and the claims of the client at the provider."
+    if not isinstance(claim, str):
+        return None
+    parts = frozenset(re.split(r"[\s,;]+", claim)) - {claim, ""}
+    if any(rule.claim == name and _matches(rule.value, parts) for rule in rules):
+        return f"The claim {name} is one text with several values. Let the provider send a list."
+    return None
 
 
 @dataclass(frozen=True, slots=True)

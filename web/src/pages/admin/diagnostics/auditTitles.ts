@@ -92,6 +92,7 @@ const ACTIONS: Record<string, [title: string, category: Category]> = {
   'session-video-ended': [t`Video of a session ended`, 'recordings'],
   'session-video-viewed': [t`Video of a session viewed`, 'recordings'],
   'share-ended': [t`Share ended`, 'sessions'],
+  'sign-on-claim-missing': [t`Claim of a sign-on missing`, 'access'],
   'sign-on-ended': [t`Sign-on ended`, 'access'],
   'sign-on-refused': [t`Sign-on refused`, 'access'],
   'stream-closed': [t`Stream closed`, 'sessions'],

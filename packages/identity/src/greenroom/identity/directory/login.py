@@ -47,7 +47,10 @@ class ConfirmedEntry:
     @classmethod
     def of(cls, directory: Directory, user: DirectoryUser) -> ConfirmedEntry:
         attributes, group_rules = search.profile_attributes(directory), search.normal_rules(directory.rules)
-        return cls(replace(directory, attributes=attributes, rules=group_rules), user.subject, user.claims)
+        # An entry cannot have an empty attribute: a missing one has no values. A failed search is a `DirectoryFailed`.
+        without_values: dict[str, Any] = {rule.claim: [] for rule in group_rules}
+        claims = without_values | user.claims
+        return cls(replace(directory, attributes=attributes, rules=group_rules), user.subject, claims)
 
 
 @dataclass(frozen=True, slots=True)
