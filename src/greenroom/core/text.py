@@ -168,7 +168,8 @@ PydanticError = Mapping[str, Any]
 
 def error_text(error: PydanticError) -> str:
     """Return the text of an error from `ERROR_TEXTS`; for types without an entry, the message of the validator."""
-    text = ERROR_TEXTS.get(error["type"])
+    is_text = isinstance(error.get("input"), str)  # of a text that a validator changed, Pydantic counts the "entries"
+    text = ERROR_TEXTS.get(f"string_{error['type']}" if is_text else "") or ERROR_TEXTS.get(error["type"])
     if text is None:
         return str(error["msg"]).removeprefix("Value error, ").removesuffix(".")
     return text.format_map({name: _short_number(value) for name, value in error.get("ctx", {}).items()})

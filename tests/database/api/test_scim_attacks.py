@@ -13,7 +13,7 @@ from tests.database.api.provisioning import SCIM, SCIM_CLIENTS, Provisioner, pat
 from tests.database.api.signing_on import PROVIDERS, offer
 
 from greenroom.api.security import access_of
-from greenroom.core.access.permissions import PERMISSIONS
+from greenroom.core.access.permissions import LIKE_ADMINISTRATORS, PERMISSIONS
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.identity.scim.access import CLIENT_PERMISSIONS
@@ -214,6 +214,16 @@ async def test_a_long_external_id_of_a_group_is_400(scim: Provisioner):
         ("PATCH", f"/Groups/{made['id']}", body),
     ):
         assert (await scim.refused(400, method, path, sent))["scimType"] == "invalidValue"
+
+
+@pytest.mark.parametrize("code", sorted(LIKE_ADMINISTRATORS))
+async def test_a_group_that_is_as_good_as_administrators_cannot_be_filled(scim: Provisioner, admin: Client, code: str):
+    user, group = await scim.user("ada"), await scim.group("Staff")
+    add = patch({"op": "add", "path": "members", "value": [{"value": user["id"]}]})
+    await admin.change(f"/api/v1/groups/{group['id']}", permissions=["user", code])
+    assert code in (await scim.refused(403, "PATCH", f"/Groups/{group['id']}", add))["detail"]
+    await admin.change(f"/api/v1/groups/{group['id']}", permissions=["user", "sessions_view"])
+    await scim.done("PATCH", f"/Groups/{group['id']}", add)
 
 
 async def test_a_body_of_more_than_1_mib_is_413(scim: Provisioner):

@@ -15,6 +15,7 @@ from tests.unit.properties import catches, holds
 from greenroom.core.text import (
     MAX_JSON_LEVELS,
     counted,
+    error_text,
     is_nested_too_deeply,
     normal_line,
     normal_name,
@@ -218,3 +219,13 @@ def test_a_wrong_count_of_levels_is_caught(mutant: Callable[[bytes], bool]):
 @pytest.mark.parametrize("body", [b"", b"a=" + b"[" * 999, b"<" + b"[" * 999, b"\x89PNG" + b"[" * 999, b"]" * 999])
 def test_a_body_that_does_not_begin_as_json_is_not_counted(body: bytes):
     assert not is_nested_too_deeply(body)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [("a" * 61, "too_long", "characters"), (["a"] * 61, "too_long", "entries"), ("", "too_short", "characters")],
+)
+def test_the_length_of_a_text_is_counted_in_characters(value: object, kind: str, text: str):
+    assert error_text({"type": kind, "msg": "", "input": value, "ctx": {"max_length": 60, "min_length": 1}}).endswith(
+        text
+    )

@@ -127,6 +127,7 @@ export const SERVER_TEXTS = [
   msg({ id: "server:The workspace could not be started on any machine. Try again in a minute. If it happens again, ask an administrator, who can see the cause on the page of the session.", message: "The workspace could not be started on any machine. Try again in a minute. If it happens again, ask an administrator, who can see the cause on the page of the session." }),
   msg({ id: "server:The workspace started, but it was not ready in time. Try again in a minute. If it happens again, ask an administrator, who can see the cause on the page of the session.", message: "The workspace started, but it was not ready in time. Try again in a minute. If it happens again, ask an administrator, who can see the cause on the page of the session." }),
   msg({ id: "server:The {0} must have 1 to {1} characters.", message: "The {0} must have 1 to {1} characters." }),
+  msg({ id: "server:The {0} must not be like the name of another actor in the log, such as an API key.", message: "The {0} must not be like the name of another actor in the log, such as an API key." }),
   msg({ id: "server:The {0} must not begin or end with a space.", message: "The {0} must not begin or end with a space." }),
   msg({ id: "server:The {0} must not consist of dots.", message: "The {0} must not consist of dots." }),
   msg({ id: "server:The {0} must not contain slashes or control characters.", message: "The {0} must not contain slashes or control characters." }),

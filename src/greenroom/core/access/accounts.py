@@ -31,7 +31,13 @@ def username_problem(username: str, *, noun: str = "username") -> str | None:
         return f"The {noun} must not contain slashes or control characters."
     if username.strip(".") == "":
         return f"The {noun} must not consist of dots."
+    if _RESERVED_NAME.fullmatch(unicodedata.normalize("NFKC", username)):
+        return f"The {noun} must not be like the name of another actor in the log, such as an API key."
     return None
+
+
+_RESERVED_NAME: Final = re.compile(r"(api key|scim client)\s.*|(lease|session)\s[0-9a-f-]{36}|anonymous", re.IGNORECASE)
+"""The names of actors that are no users, in log rows and in the audit."""
 
 
 _ISO_639_1: Final = (

@@ -15,6 +15,10 @@ from greenroom.core.access.group_settings import SETTINGS, EffectiveSetting, Gro
 from greenroom.core.access.roles import ROLE_PREFIX, ROLES, code_of, codes_granted, codes_in, place_of
 
 GLOBAL_ADMIN: Final = "global_admin"
+LIKE_ADMINISTRATORS: Final = frozenset(
+    (GLOBAL_ADMIN, "users_modify_admin", "groups_modify_system", "settings_modify", "users_auth_session")
+)
+"""Codes with which a user can get, or act with, permissions that they do not have."""
 USER: Final = "user"
 
 PERMISSIONS: Final[dict[str, str]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import strategies as st
@@ -77,3 +78,15 @@ def test_a_stored_language_is_safe_in_an_environment(subject: Any, text: str):
         return
     assert stored.replace("-", "").isascii()
     assert stored.replace("-", "").isalnum()
+
+
+@pytest.mark.parametrize(
+    ("name", "is_refused"),
+    [
+        *(("API key 53sLeAxExfV0", True), ("api KEY x", True), ("\uff21\uff30\uff29 key x", True), ("anonymous", True)),
+        *(("SCIM client Okta", True), (f"lease {UUID(int=1)}", True), ("Anonymous", True)),
+        *(("api", False), ("apikey", False), ("lease", False), ("anonymous2", False), ("session manager", False)),
+    ],
+)
+def test_no_user_has_the_name_of_another_actor(name: str, is_refused: bool):
+    assert (username_problem(name) is not None) == is_refused

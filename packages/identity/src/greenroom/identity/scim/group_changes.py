@@ -1,8 +1,8 @@
 """Changes of groups by SCIM clients: the name, the external id and the members.
 
-An administrator decides the permissions and settings of such a group. A group with `global_admin` cannot be changed by
-a client, so that no provider can create an administrator. A group can have thousands of members, so its resources are
-created in threads.
+An administrator decides the permissions and settings of such a group. A group with a code of `LIKE_ADMINISTRATORS`
+cannot be changed by a client, so that no provider can create an administrator. A group can have thousands of members,
+so its resources are created in threads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from scim2_models import PatchOp
 
 from greenroom.api.access.lifecycle import AccessChange, access_transaction
-from greenroom.core.access.permissions import GLOBAL_ADMIN, implied_codes
+from greenroom.core.access.permissions import LIKE_ADMINISTRATORS, implied_codes
 from greenroom.core.errors import Forbidden
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode, LogDetails
@@ -85,7 +85,7 @@ async def change_group(call: ScimCall, group_id: str, edit: GroupEdit, if_match:
 
     Raises:
         NotFound: the client has no such group.
-        Forbidden: the group has the permission `global_admin`.
+        Forbidden: the group has a code of `LIKE_ADMINISTRATORS`.
         Invalid: the change is not possible, or a member is no user of the client.
         Duplicate: the name exists.
         HTTPException: 412, the group has not the version `if_match`.
@@ -131,7 +131,7 @@ async def delete_group(call: ScimCall, group_id: str, if_match: str | None) -> N
 
     Raises:
         NotFound: the client has no such group.
-        Forbidden: the group has the permission `global_admin`.
+        Forbidden: the group has a code of `LIKE_ADMINISTRATORS`.
         HTTPException: 412, the group has not the version `if_match`.
     """
     change = call.change
@@ -150,10 +150,9 @@ async def _lock(call: ScimCall, connection: Connection, group_id: str) -> GroupR
     await statements.get_group_row(connection, call.client.client_id, group_id)
     await groups.lock_group(connection, group_id)
     row = await statements.get_group_row(connection, call.client.client_id, group_id)
-    if GLOBAL_ADMIN in implied_codes(row.permissions):
+    if held := sorted(LIKE_ADMINISTRATORS & implied_codes(row.permissions)):
         raise Forbidden(
-            f"The group {row.name} has the permission {GLOBAL_ADMIN}. Only administrators can change it.",
-            required=[GLOBAL_ADMIN],
+            f"The group {row.name} has the permission {held[0]}. Only administrators can change it.", required=held[:1]
         )
     return row
 
