@@ -20,12 +20,14 @@ from tests.support.world_fixtures import own_world, shared_world, world
 
 from greenroom.api.app import create_app
 from greenroom.core.errors import TooLarge
+from greenroom.core.recording.session_video import MAX_REQUEST_BYTES
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.processes import is_listening
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import serve_until_cancelled
+from greenroom.wire.viewers import SESSION_VIDEO_PATH
 
 __all__ = ["own_world", "shared_world", "world"]
 
@@ -299,6 +301,12 @@ async def test_only_the_stream_question_of_the_internal_interface_is_public(worl
     question = {"session_id": "s", "token": "t"}
     reply = await client.post(f"{world.main}/api/internal/stream", json=question, headers={"Authorization": "Bearer x"})
     assert reply.json()["allow"] is False
+
+
+async def test_the_largest_segment_of_a_session_video_reaches_the_api(world: World):
+    for size, is_too_large in ((MAX_REQUEST_BYTES, False), (MAX_REQUEST_BYTES + 1, True)):
+        reply = await world.client().post(f"{world.main}{SESSION_VIDEO_PATH}", content=bytes(size))
+        assert (reply.status_code == 413) is is_too_large
 
 
 async def test_an_api_that_is_away_is_a_problem_document(own_world: World):

@@ -1,4 +1,4 @@
-"""The Agent records the video of a session that must be recorded, or ends the session."""
+"""The Agent records the video of a session that must be recorded, disconnects its viewers, or ends the session."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import struct
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,16 @@ import pytest
 from tests.support.scripted_manager import spec
 from tests.support.waiting import eventually
 
-from greenroom.agent.session import video
+from greenroom.agent.session import video, video_segments
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.video import SessionVideos
 from greenroom.agent.stream.admission import MAX_SENT_SEGMENTS, UpstreamAuth
-from greenroom.core.errors import Unavailable
+from greenroom.core.errors import Invalid, Unavailable
+from greenroom.core.recording import session_video
 from greenroom.runtimes.contract import Capacity, RuntimeUnavailable, StartError
 from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.wire.messages import Answer, Authorised, Desired
+from greenroom.wire.messages import Answer, Authorised, Desired, LogLine
 from greenroom.wire.viewers import VideoSegment, ViewerReport
 
 SESSION, SPEC = str(uuid.uuid4()), spec()
@@ -35,15 +36,21 @@ ENDED = "The session was ended because it must be recorded: "
 
 @dataclass
 class VideoApi:
-    """Stores segments; `away`: it does not answer."""
+    """Stores segments; `away`: it does not answer; `refuses`: it refuses data; `refuses_all`: also other segments."""
 
     away: bool = False
+    refuses: bool = False
+    refuses_all: bool = False
     stored: list[VideoSegment] = field(default_factory=list[VideoSegment])
+    refused: list[VideoSegment] = field(default_factory=list[VideoSegment])
 
     async def store(self, address: str, bearer: str, segment: VideoSegment) -> None:
         assert (address, bearer) == (SPEC.upstream_auth, "Bearer agent")
         if self.away:
             raise Unavailable("The api is away.")
+        if self.refuses and (segment.data or self.refuses_all):
+            self.refused.append(segment)
+            raise Invalid("The segment is too large.")
         self.stored.append(segment)
 
 
@@ -79,6 +86,19 @@ class Recording:
     @property
     def failure(self) -> str:
         return self.sessions.observed.journal_facts(SESSION).failure
+
+    rows: list[LogLine] = field(default_factory=list[LogLine])
+
+    @property
+    def closed(self) -> str:
+        """The reason why no user may see the session."""
+        session = self.sessions.get(SESSION)
+        return session.closed if session is not None else ""
+
+    def logged(self, code: str) -> list[str]:
+        """The log rows with this code."""
+        self.rows += self.sessions.outbox.take_log_lines()
+        return [row.message for row in self.rows if row.code == code]
 
     def is_open(self) -> bool:
         """True if viewers are admitted."""
@@ -131,8 +151,8 @@ async def recording(
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RETRY_S", "POLL_S", "STORE_RETRY_S"):
-        monkeypatch.setattr(video, name, 0.01)
+    for module, name in ((video, "RETRY_S"), (video, "POLL_S"), (video_segments, "STORE_RETRY_S")):
+        monkeypatch.setattr(module, name, 0.01)
 
 
 async def test_viewers_are_admitted_during_the_recording_and_the_end_is_stored(tmp_path: Path):
@@ -168,11 +188,83 @@ async def test_a_session_whose_recorder_does_not_answer_is_ended(tmp_path: Path,
         assert host.failure.startswith(f"{ENDED}its recorder")
 
 
-async def test_a_session_whose_video_cannot_be_stored_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_segments_that_wait_are_stored_in_their_order_when_the_api_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(video, "MAX_BREAKS", 1000)
-    async with recording(tmp_path, away=True, ends=True, store_limit_s=0.1) as host:
-        await eventually(lambda: host.failure)
-        assert host.failure == f"{ENDED}the video could not be stored for 0.1 s."
+    monkeypatch.setattr(video_segments, "STORE_WARNING_S", 0.0)
+    async with recording(tmp_path, away=True, ends=True) as host:
+        await eventually(lambda: host.requests >= 4)
+        await eventually(lambda: host.logged("session-video-not-stored"))
+        host.api.away = False
+        await eventually(lambda: len(host.api.stored) >= 4)
+        begins = [segment.began for segment in host.api.stored]
+        assert begins == sorted(begins)
+        assert all(segment.data for segment in host.api.stored)
+        (row,) = host.logged("session-video-not-stored")
+        assert row == f"Session {SESSION}: its video waits in the memory of its Agent. The api is away."
+        await eventually(lambda: host.logged("session-video-stored"))
+
+
+async def test_viewers_are_disconnected_while_a_video_cannot_be_stored_and_return(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(video, "MAX_BREAKS", 1000)
+    monkeypatch.setattr(session_video, "STORE_LIMIT_S", 0.1)
+    async with recording(tmp_path, away=True, ends=True) as host:
+        await eventually(lambda: host.closed)
+        assert host.closed == "Its video could not be stored for 10 minutes."
+        requests = host.requests
+        await eventually(lambda: len(host.logged("session-not-recorded")) == 1)
+        assert not host.is_open()
+        host.api.away = False
+        await eventually(lambda: host.requests > requests)
+        await eventually(lambda: host.closed == "")
+        assert host.failure == ""
+
+
+async def test_a_segment_that_the_api_refuses_is_lost_and_the_later_ones_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(video, "MAX_BREAKS", 1000)
+    async with recording(tmp_path, ends=True) as host:
+        host.api.refuses = True
+        await eventually(lambda: len(host.api.stored) >= 2)
+        host.api.refuses = False
+        await eventually(lambda: any(segment.data for segment in host.api.stored))
+        assert host.api.stored[0].data == b""
+        assert not host.api.stored[0].is_last
+        assert host.api.stored[0].began == host.api.refused[0].began
+        ids = [segment.segment_id for segment in host.api.refused]
+        assert len(set(ids)) == len(ids), "no refused request is repeated"
+        assert len(ids) == sum(not segment.data for segment in host.api.stored)
+        (row,) = host.logged("session-video-not-stored")
+        assert row == f"Session {SESSION}: 0 s of its video are lost. The segment is too large."
+
+
+async def test_viewers_are_disconnected_while_all_segments_are_lost_and_return(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(video, "MAX_BREAKS", 1000)
+    monkeypatch.setattr(session_video, "LOSS_LIMIT_S", 0.1)
+    async with recording(tmp_path, ends=True) as host:
+        host.api.refuses = True
+        await eventually(lambda: host.closed)
+        assert host.closed == "All parts of its video were lost for 60 seconds."
+        assert host.failure == ""
+        host.api.refuses = False
+        await eventually(lambda: host.closed == "")
+
+
+async def test_a_segment_without_data_that_the_api_refuses_stops_no_other(tmp_path: Path):
+    async with recording(tmp_path) as host:
+        host.api.refuses = host.api.refuses_all = True
+        await eventually(host.is_open)
+        host.accept()
+        host.over.set()
+        await eventually(lambda: len(host.api.refused) == 3)
+        first, times, last = host.api.refused
+        assert (bool(first.data), bool(times.data), last.is_last) == (True, False, True)
 
 
 @pytest.mark.parametrize("status", [0, 401, 502, 503])
@@ -215,25 +307,50 @@ async def test_a_session_that_is_not_recorded_is_stopped_although_docker_refuses
         assert ended[0] == expected
 
 
-async def test_a_session_is_ended_if_too_much_data_of_videos_waits_for_the_api(
+async def test_viewers_are_disconnected_if_too_much_data_of_videos_waits_for_the_api(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(video, "MAX_BREAKS", 1000)
     async with recording(tmp_path, away=True, ends=True, max_waiting_bytes=2000) as host:
-        await eventually(lambda: host.failure)
-        assert host.failure.startswith(f"{ENDED}the video could not be stored, and too much data of videos waits")
+        await eventually(lambda: host.closed)
+        assert host.closed.startswith("Its video could not be stored, and too much data of videos waits")
+        assert host.failure == ""
 
 
-async def test_an_api_that_stores_too_slowly_ends_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_an_api_that_stores_too_slowly_disconnects_viewers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(video, "MAX_BREAKS", 1000)
+    monkeypatch.setattr(session_video, "STORE_LIMIT_S", 0.3)
 
     async def store_slowly(*_args: object) -> None:
         await asyncio.sleep(0.15)
 
     monkeypatch.setattr(VideoApi, "store", store_slowly)
-    async with recording(tmp_path, ends=True, store_limit_s=0.3) as host:
-        await eventually(lambda: host.failure)
-        assert host.failure == f"{ENDED}the video could not be stored for 0.3 s."
+    async with recording(tmp_path, ends=True) as host:
+        await eventually(lambda: host.closed)
+        assert host.failure == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (204, None),
+        *((status, Invalid) for status in (400, 409, 413, 422)),
+        *((status, Unavailable) for status in (401, 403, 404, 429, 500, 502)),
+    ],
+)
+async def test_a_refused_segment_is_repeated_only_if_its_content_was_not_the_reason(
+    monkeypatch: pytest.MonkeyPatch, status: int, error: type[Exception] | None
+):
+    async def post(_client: httpx2.AsyncClient, url: str, **_options: object) -> httpx2.Response:
+        assert url == "https://api.example/api/internal/session-video"
+        return httpx2.Response(status, json={"detail": "No."} if status != 204 else None)
+
+    monkeypatch.setattr(httpx2.AsyncClient, "post", post)
+    api, segment = UpstreamAuth(None), VideoSegment(session_id=SESSION, segment_id=SESSION, began=0.0)
+    expected = pytest.raises(error, match=f"api.example returned {status}: No.") if error else nullcontext()
+    with expected:
+        await api.store("api.example", "Bearer agent", segment)
+    await api.close()
 
 
 async def test_segments_leave_connections_for_viewers():

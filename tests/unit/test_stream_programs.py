@@ -217,3 +217,14 @@ async def test_the_browser_is_closed_without_files_and_where_a_recording_is_requ
         assert (await agent.ask(f"{PATH}lease/{TOKEN}/{folder}")).status_code == 403
     stream = await agent.ask(f"{PATH}lease/{TOKEN}/websockify", websocket=True)
     assert stream.status_code == (403 if authorised.must_record else 200)
+
+
+async def test_no_user_sees_a_session_whose_video_is_not_stored(agent: Agent):
+    assert await agent.status() == 200
+    reason = "Its video could not be stored for 10 minutes."
+    agent.table.put(A, closed=reason)
+    assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
+    reply = await agent.ask(cookie="greenroom_viewer=good")
+    assert (reply.status_code, reply.headers["X-Greenroom-Reason"]) == (403, reason)
+    agent.table.put(A)
+    assert await agent.status() == 200

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { VideoSegment } from '../src/api/sessionVideos';
 import { clockAt, gapsOf, placeAt, stateOf, timelineOf } from '../src/pages/recording/timeline';
 
-function segment(number: number, began: string, duration_ms: number): VideoSegment {
-  return { number, began: `2026-03-02T${began}Z`, duration_ms, size_bytes: 1 };
+function segment(number: number, began: string, duration_ms: number, is_lost = false): VideoSegment {
+  return { number, began: `2026-03-02T${began}Z`, duration_ms, size_bytes: 1, is_lost };
 }
 
 const places = timelineOf([
@@ -36,6 +36,15 @@ describe('the timeline of a session video', () => {
     expect(gapsOf(timelineOf(close))).toBe(1);
   });
 
+  it('skips lost segments, which are gaps', () => {
+    const all = [segment(1, '09:00:00', 30_000), segment(2, '09:00:30', 30_000, true), segment(3, '09:01:00', 30_000)];
+    expect(timelineOf(all).map(({ number, startS }) => [number, startS])).toEqual([
+      [1, 0],
+      [3, 30],
+    ]);
+    expect(gapsOf(timelineOf(all))).toBe(1);
+  });
+
   it('has no time without segments', () => {
     expect(clockAt([], 0)).toBeNaN();
     expect(gapsOf([])).toBe(0);
@@ -44,10 +53,11 @@ describe('the timeline of a session video', () => {
 
 describe('the state of a session video', () => {
   it('names a missing recording before all else', () => {
-    const ended = '2026-03-02T09:00:00Z';
-    expect(stateOf({ is_stored: false, is_over: true, ended })).toBe('not stored');
-    expect(stateOf({ is_stored: true, is_over: false, ended: null })).toBe('recording');
-    expect(stateOf({ is_stored: true, is_over: true, ended: null })).toBe('without its end');
-    expect(stateOf({ is_stored: true, is_over: true, ended })).toBe('complete');
+    const video = { is_stored: true, is_over: true, ended: '2026-03-02T09:00:00Z', lost_ms: 30_000 };
+    expect(stateOf({ ...video, is_stored: false })).toBe('not stored');
+    expect(stateOf({ ...video, is_over: false, ended: null })).toBe('recording');
+    expect(stateOf({ ...video, ended: null })).toBe('without its end');
+    expect(stateOf(video)).toBe('incomplete');
+    expect(stateOf({ ...video, lost_ms: 0 })).toBe('complete');
   });
 });

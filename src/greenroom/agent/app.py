@@ -47,6 +47,7 @@ class AgentMetrics(RoleMetrics):
         self.registrations = self.counter("registrations", "Registrations of this Agent", ["outcome"])
         self.failovers = self.counter("failovers", "Changes to the next Manager", ["reason"])
         self.stream_decisions = self.counter("stream_decisions", "Requests of viewers at the gateway", ["outcome"])
+        self.video_segments = self.counter("video_segments", "Segments of session videos", ["outcome"])
 
     def add_dropped_log_rows(self, dropped: Callable[[], int]) -> None:
         self.add_counter("log_rows_dropped", "Log rows that were lost", dropped)

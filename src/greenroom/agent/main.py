@@ -87,7 +87,10 @@ class Agent:
         self.stream_terminator = StreamTerminator()
         self._upstream_auth = UpstreamAuth(settings.ca_file, settings.gateway_address)
         self._view_only_pages = ViewOnlyPages()
-        self.session_videos = SessionVideos(sessions, identity, self._upstream_auth, lambda: host.runtime)
+        self.session_videos = SessionVideos(
+            *(sessions, identity, self._upstream_auth, lambda: host.runtime),
+            lambda outcome: metrics.video_segments.labels(outcome).inc(),
+        )
         self.streams = self._authorizer(group)
         sessions.desired.changed.subscribe(self.session_cache.list_changed)
         if group is not None:
@@ -95,6 +98,7 @@ class Agent:
         self.session_cache.authorised_changed.subscribe(self.streams.authorised_changed)
         sessions.handed_over.subscribe(self.streams.handed_over)
         sessions.recording_began.subscribe(self.streams.handed_over)
+        sessions.viewers_refused.subscribe(self.streams.authorised_changed)
         self.image_sender = ImageSender(lambda: host.runtime, identity, self.manager_client)
         self.edge = self._edge(group) if settings.edge_url else None
 

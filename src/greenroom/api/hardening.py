@@ -17,7 +17,9 @@ from greenroom.api.csrf import cross_site_reason
 from greenroom.api.problems import error_response, is_published
 from greenroom.core.errors import Forbidden, GreenroomError, MisdirectedHost, TooLarge
 from greenroom.core.fleet.addresses import not_served_text
+from greenroom.core.recording.session_video import MAX_REQUEST_BYTES
 from greenroom.kit.serving import LimitedBody
+from greenroom.wire.viewers import SESSION_VIDEO_PATH
 
 LOGIN_COOKIE: Final = "__Host-greenroom"
 MAX_BODY_BYTES: Final = 1 << 20
@@ -53,7 +55,8 @@ class HardeningMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limited = receive if _is_file_upload(scope["method"], scope["path"]) else LimitedBody(receive, MAX_BODY_BYTES)
+        max_bytes = _max_body_bytes(scope["method"], scope["path"])
+        limited = receive if max_bytes is None else LimitedBody(receive, max_bytes)
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -72,8 +75,8 @@ class HardeningMiddleware:
         host = host_name(headers.get("host", ""))
         if path not in ANY_HOST_PATHS and host not in self._served_hosts:
             return MisdirectedHost(not_served_text(self._public_url))
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or (int(length) > MAX_BODY_BYTES and not _is_file_upload(method, path)):
+        length, max_bytes = headers.get("content-length", "0"), _max_body_bytes(method, path)
+        if not length.isdecimal() or (max_bytes is not None and int(length) > max_bytes):
             return TooLarge()
         if _SIGNED_ANSWER_PATH.fullmatch(path):
             return None
@@ -83,10 +86,12 @@ class HardeningMiddleware:
         return Forbidden(reason, reason="cross-site") if reason else None
 
 
-def _is_file_upload(method: str, path: str) -> bool:
-    """Return True if the body is a file for a session. It is forwarded while it arrives; the session limits its
-    size."""
-    return method == "PUT" and _UPLOAD_PATH.match(path) is not None
+def _max_body_bytes(method: str, path: str) -> int | None:
+    """Return the maximum size of a body; None = no limit: it is a file for a session, which is forwarded while it
+    arrives, and the session limits its size."""
+    if method == "PUT" and _UPLOAD_PATH.match(path) is not None:
+        return None
+    return MAX_REQUEST_BYTES if path == SESSION_VIDEO_PATH else MAX_BODY_BYTES
 
 
 def host_name(host: str) -> str:

@@ -82,6 +82,8 @@ class LogCode(StrEnum):
     CONTROL_HANDED_BACK = "control-handed-back", INFO, SECURITY
     RECORDING_VIEWED = "recording-viewed", INFO, SECURITY
     RECORDING_EXPORTED = "recording-exported", INFO, SECURITY
+    SESSION_VIDEO_NOT_STORED = "session-video-not-stored", ERROR, SECURITY
+    SESSION_VIDEO_STORED = "session-video-stored", INFO
     SESSION_VIDEO_ENDED = "session-video-ended", INFO, SECURITY
     SESSION_VIDEO_VIEWED = "session-video-viewed", INFO, SECURITY
     RECORDINGS_FULL = "recordings-full", WARNING

@@ -33,17 +33,19 @@ class SessionVideo:
     seal: bytes | None
     segments: int
     duration_ms: int
+    lost_ms: int
     size_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSegment:
-    """A segment of a video, without its data."""
+    """A segment of a video, without its data. A segment is lost if the api refused its data."""
 
     number: int
     began: datetime
     duration_ms: int
     size_bytes: int
+    is_lost: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,7 @@ class OpenVideo:
 
     key_encrypted: bytes
     segments: int
+    lost_ms: int
     chain: bytes
     ended: datetime | None
     username: str
@@ -70,6 +73,8 @@ class OpenVideo:
 _IS_RECORDED: Final[LiteralString] = (
     "v.ended IS NULL AND EXISTS (SELECT 1 FROM sessions s WHERE s.session_id = v.session_id AND s.status <> 'deleted')"
 )
+_IS_LOST: Final[LiteralString] = "(octet_length(data) = 28)"
+"""Whether a segment contains no data, but only the nonce (12 bytes) and the tag (16 bytes) of AES-GCM."""
 NEWEST_FIRST: Final = SortOrder("begun", descending=True)
 VIDEOS: Final = ListDefinition(
     row_type=SessionVideo,
@@ -78,7 +83,7 @@ VIDEOS: Final = ListDefinition(
         "v.session_id::text, v.user_id::text, v.username, v.image_id::text, v.image_friendly_name, v.zone_name,"
         f" v.key_encrypted, v.begun, v.latest, v.ended, NOT ({_IS_RECORDED}) AS is_over, EXISTS (SELECT 1"
         "  FROM session_video_segments g WHERE g.session_id = v.session_id AND g.number = 1) AS is_stored,"
-        " v.seal, v.segments, v.duration_ms, v.size_bytes"
+        " v.seal, v.segments, v.duration_ms, v.lost_ms, v.size_bytes"
     ),
     source="FROM session_videos v",
     key="v.session_id",
@@ -126,7 +131,7 @@ async def create_video(connection: Connection, session_id: str, agent_id: str, k
 async def lock_video(connection: Connection, session_id: str, agent_id: str) -> OpenVideo | None:
     """Return and lock the video of a session; None = this Agent records no video of it."""
     cursor = await connection.execute(
-        "SELECT key_encrypted, segments, chain, ended, username, user_id::text FROM session_videos"
+        "SELECT key_encrypted, segments, lost_ms, chain, ended, username, user_id::text FROM session_videos"
         " WHERE session_id = %s AND agent_id = %s FOR NO KEY UPDATE",
         (session_id, agent_id),
     )
@@ -148,9 +153,11 @@ async def append_segment(
     began: datetime,
     duration_ms: int,
     segment: NewSegment,
+    is_lost: bool,
 ) -> None:
-    """Store a segment of a locked video."""
+    """Store a segment of a locked video. A lost segment has no picture: it does not make the video longer."""
     values = {
+        "is_lost": is_lost,
         "session_id": session_id,
         "segment_id": segment_id,
         "number": number,
@@ -169,9 +176,11 @@ async def append_segment(
     )
     await connection.execute(
         "UPDATE session_videos SET segments = %(number)s, chain = %(chain)s, size_bytes = size_bytes + %(size_bytes)s,"
-        " duration_ms = duration_ms + %(duration_ms)s, begun = CASE WHEN segments = 0 THEN %(began)s ELSE begun END,"
-        " latest = greatest(latest,"
-        "  least(%(began)s + make_interval(secs => %(duration_ms)s / 1000.0), clock_timestamp()))"
+        " duration_ms = duration_ms + CASE WHEN %(is_lost)s THEN 0 ELSE %(duration_ms)s END,"
+        " lost_ms = lost_ms + CASE WHEN %(is_lost)s THEN %(duration_ms)s ELSE 0 END,"
+        " begun = CASE WHEN segments = 0 THEN %(began)s ELSE begun END,"
+        " latest = CASE WHEN %(is_lost)s THEN latest ELSE greatest(latest,"
+        "  least(%(began)s + make_interval(secs => %(duration_ms)s / 1000.0), clock_timestamp())) END"
         " WHERE session_id = %(session_id)s",
         values,
     )
@@ -188,7 +197,8 @@ async def read_segments(db: Database, session_id: str) -> list[StoredSegment]:
     """Return the segments of a video in their order."""
     return await db.fetch_as(
         StoredSegment,
-        "SELECT number, began, duration_ms, octet_length(data) AS size_bytes FROM session_video_segments"
+        "SELECT number, began, duration_ms, octet_length(data) AS size_bytes,"
+        f" {_IS_LOST} AS is_lost FROM session_video_segments"
         " WHERE session_id = %s ORDER BY number",
         (session_id,),
     )
@@ -208,8 +218,9 @@ async def read_entries(db: Database, session_id: str) -> list[SegmentEntry]:
     while True:
         found = await db.fetch_as(
             SegmentEntry,
-            "SELECT number, began, duration_ms, sha256, chain, sha256(data) AS actual_sha256"
-            " FROM session_video_segments WHERE session_id = %s AND number > %s ORDER BY number LIMIT %s",
+            "SELECT number, began, duration_ms, sha256, chain, sha256(data) AS actual_sha256,"
+            f" {_IS_LOST} AS is_lost FROM session_video_segments"
+            " WHERE session_id = %s AND number > %s ORDER BY number LIMIT %s",
             (session_id, entries[-1].number if entries else 0, VERIFIED_AT_ONCE),
         )
         entries += found

@@ -36,6 +36,7 @@ import structlog
 
 from greenroom.core.errors import SetupError, TooLarge
 from greenroom.core.fleet.addresses import LOCAL_HOSTS, edge_name, not_served_text, origin_host
+from greenroom.core.recording.session_video import MAX_REQUEST_BYTES
 from greenroom.core.session.streams import LEASE_TOKEN, RESERVED_PATHS, VIEWER_COOKIE
 from greenroom.gateway.plan import GatewayPlan, addresses, allowed_in_policies, port_of
 from greenroom.kit.processes import ProcessInfo, is_running, processes, read_working_folder
@@ -123,6 +124,7 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
         temporary=TEMPORARY_FOLDER,
         too_large=TooLarge().message,
         draining_retry_s=DRAINING_RETRY_S,
+        max_video_request_bytes=MAX_REQUEST_BYTES,
         retry_s=PAGE_RELOAD_S,
         page_idle=PAGE_IDLE,
         edge_name=edge_name,

@@ -25,6 +25,8 @@ GATEWAY_HEADER: Final = "X-Greenroom-Gateway"
 """The header with the id of the gateway. nginx sends both headers with every request about a stream."""
 LISTEN_PATH: Final = "/listen"
 CHECK_PATH: Final = "/check"
+SESSION_VIDEO_PATH: Final = "/api/internal/session-video"
+"""The path of the api for segments of session videos."""
 
 
 class StreamRequest(Message, frozen=True, kw_only=True):
@@ -134,7 +136,8 @@ class Watcher(Message, frozen=True, kw_only=True):
 
 class VideoSegment(Message, frozen=True, kw_only=True):
     """A segment of the video of a session (`core.recording.session_video`), an MP4 file. `segment_id` is the same if
-    the Agent repeats the request. `began` is in seconds since 1970."""
+    the Agent repeats the request. `began` is in seconds since 1970. A segment without data is lost: the api refused its
+    data."""
 
     v: int = VERSION
     session_id: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import time
 import uuid
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from tests.database.api.client import ADA, Client, MakeClient
 from tests.database.api.sharing import Shared
 from tests.database.api.staging import Stage
 
+from greenroom.core.recording.session_video import MAX_REQUEST_BYTES, MAX_SEGMENT_BYTES
 from greenroom.db import session_videos
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.retention import RetentionLimits, prune
@@ -115,6 +117,42 @@ async def test_a_repeated_request_stores_a_segment_once(recorded: Recorded):
     await recorded.send(is_last=True)
     assert await recorded.problems() == []
     assert (await recorded.auditor.read(recorded.path))["segments"] == 1
+
+
+async def test_the_segment_of_a_screen_that_moves_is_stored_in_any_size(recorded: Recorded):
+    largest = os.urandom(MAX_SEGMENT_BYTES)
+    await recorded.send(largest)
+    viewing = (await recorded.viewing())["viewing"]
+    answer = await recorded.auditor.get(f"{recorded.path}/segments/1", params={"viewing": viewing})
+    assert answer.content == largest
+    await recorded.send(bytes(MAX_REQUEST_BYTES), status=413)
+
+
+async def test_a_lost_segment_is_a_part_of_the_video_without_pictures(recorded: Recorded):
+    await recorded.send(began=time.time() - 60)
+    await recorded.send(FIRST)
+    await recorded.send(is_last=True)
+    (video,) = await recorded.auditor.read(PATH)
+    assert (video["segments"], video["duration_ms"], video["lost_ms"]) == (2, 30_000, 30_000)
+    viewing = await recorded.viewing()
+    assert [segment["is_lost"] for segment in viewing["segments"]] == [True, False]
+    assert await recorded.problems() == ["Segment 1 could not be stored, and is lost."]
+    (row,) = await recorded.session.logged("session-video-ended")
+    assert row.endswith("has ended, and 30 s of it are lost: 2 segments")
+
+
+async def test_a_session_of_which_nothing_is_stored_needs_attention(recorded: Recorded):
+    async def entries() -> list[dict[str, Any]]:
+        today = await recorded.session.admin.read("/api/v1/today")
+        return [entry for entry in today["attention"] if entry["code"] == "recording"]
+
+    assert await entries() == [], "it began a moment ago"
+    await recorded.db.write("UPDATE sessions SET status_changed = now() - interval '151 seconds'")
+    await recorded.send()
+    ((sentence, people),) = [(entry["sentence"], entry["people"]) for entry in await entries()]
+    assert (sentence, people) == ("1 session must be recorded, but no video was stored recently.", 1)
+    await recorded.send(FIRST, began=time.time() - 30)
+    assert await entries() == []
 
 
 async def test_the_end_of_a_session_of_which_nothing_was_recorded_is_no_video(recorded: Recorded):

@@ -64,7 +64,8 @@ class SessionSnapshot:
     `address` is host:port of the page; None = there is no running container. `services` are the addresses of the other
     services by name. `handed_over` is false between a claim and the success of the hand-over, and while the video of a
     session must be recorded and is not; meanwhile viewers are not admitted (docs/explanation/protocols.md §3).
-    `database` identifies the database (`db_epoch`) of the desired list.
+    `closed` is the reason why no user may see the session, also who sees it now; empty = viewers may see it. `database`
+    identifies the database (`db_epoch`) of the desired list.
     """
 
     session_id: str
@@ -73,6 +74,7 @@ class SessionSnapshot:
     authorised: Authorised | None
     handed_over: bool
     services: Mapping[str, str] = field(default_factory=dict[str, str])
+    closed: str = ""
     database: str = ""
 
 

@@ -55,6 +55,8 @@ class Sessions:
     def __init__(self, journal: Journal, probe_valid_s: float = ALWAYS_S) -> None:
         self._journal = journal
         self._recorded: set[str] = set()
+        self._closed: dict[str, str] = {}
+        """The reason why no user may see a session, because its video is not stored."""
         self.commands = PendingCommands(journal)
         self.outbox = Outbox()
         self.desired = DesiredSessions(journal, self.outbox)
@@ -66,6 +68,8 @@ class Sessions:
         """Emitted with the session id after a successful hand-over."""
         self.recording_began = Signal[str]()
         """Emitted with the session id when the recording of its video begins."""
+        self.viewers_refused = Signal[str]()
+        """Emitted with the session id when its viewers must be disconnected, because its video is not stored."""
         self.desired.changed.subscribe(self._list_changed)
         self.observed.changed.subscribe(self.refresh)
         self.observed.completed.subscribe(lambda _: self._refresh_all())
@@ -89,6 +93,7 @@ class Sessions:
                 self.observed.record_step(session_id, "received")
             self.refresh(session_id)
         for session_id in change.removed:
+            self._closed.pop(session_id, None)
             self.observed.forget(session_id)
             self.outbox.drop_session(session_id)
             self.commands.drop_session(session_id)
@@ -157,6 +162,7 @@ class Sessions:
             authorised=desired.authorised,
             handed_over=(desired.assignment is None or (handover is not None and handover.state == "assigned"))
             and not waits_for_video,
+            closed=self._closed.get(session_id, ""),
             database=self.desired.database,
         )
 
@@ -165,9 +171,20 @@ class Sessions:
         admitted only during the recording."""
         if recorded and session_id not in self._recorded:
             self._recorded.add(session_id)
+            self._closed.pop(session_id, None)
             self.recording_began.emit(session_id)
         elif not recorded:
             self._recorded.discard(session_id)
+
+    def refuse_viewers(self, session_id: str, reason: str) -> bool:
+        """Disconnect the viewers of a session, and admit none before it is recorded again. Return True if they were
+        not refused before."""
+        self._recorded.discard(session_id)
+        is_new = session_id not in self._closed
+        self._closed[session_id] = reason
+        if is_new:
+            self.viewers_refused.emit(session_id)
+        return is_new
 
     def states(self) -> list[ObservedState]:
         return [self._state_and_error(desired)[0] for desired in self.desired.entries.values()]

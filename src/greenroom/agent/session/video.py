@@ -2,9 +2,12 @@
 
 The Agent reads the frames of the recorder in the session, cuts them into segments, and sends the segments to the api.
 Nothing is stored on this host. Viewers are admitted while the recorder sends frames. The session is ended if its image
-has no recorder, if there is no sign of life for `RECORDER_LIMIT_S`, if a recorder that sent frames ends `MAX_BREAKS`
-times within `BREAKS_WITHIN_S`, if a segment waits for the api for `STORE_LIMIT_S`, or if its segments take the most
-memory while those of all sessions exceed `MAX_WAITING_BYTES`.
+has no recorder, if there is no sign of life for `RECORDER_LIMIT_S`, or if a recorder that sent frames ends `MAX_BREAKS`
+times within `BREAKS_WITHIN_S`.
+
+If the segments of a session are not stored for a longer time (`refusal_of_viewers`), or take the most memory while
+those of all sessions exceed `MAX_WAITING_BYTES`, its viewers are disconnected until they are stored: its programs
+continue, and no user sees them.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import structlog
 
 from greenroom.agent.session.observed import SessionSnapshot
 from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.session.video_segments import SegmentQueue
 from greenroom.agent.stream.nginx_requests import page_authorization
 from greenroom.core.errors import Invalid, Unavailable
 from greenroom.core.log_codes import LogCode
@@ -34,6 +38,8 @@ from greenroom.core.recording.session_video import (
     Cut,
     Cutter,
     FrameReader,
+    refusal_of_viewers,
+    waits_for_storage,
 )
 from greenroom.kit.concurrency import wait_for, warn_of_item_error
 from greenroom.runtimes.contract import Runtime
@@ -44,7 +50,6 @@ log = structlog.get_logger(__name__)
 PATH: Final = "/session-video"
 POLL_S: Final = 1.0
 RETRY_S: Final = 1.0
-STORE_RETRY_S: Final = 5.0
 CONNECT_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 12.0
 """The recorder sends a sign of life every 4 s."""
@@ -55,15 +60,13 @@ NOT_FOUND: Final = 404
 """The answer of a page without a recorder."""
 MAX_WAITING_BYTES: Final = 500_000_000
 """The size of the segments of all sessions that may wait for the api in the memory of this Agent."""
-LAST_STORE_LIMIT_S: Final = 60.0
-"""The time for which the last segments of a session that is over wait for the api."""
 
 
 class VideoStore(Protocol):
     """Stores segments at the api (agent.stream.admission)."""
 
     async def store(self, address: str, bearer: str, segment: VideoSegment) -> None:
-        """Store a segment. Raises Unavailable: it is not stored."""
+        """Store a segment. Raises Unavailable: it is not stored. Raises Invalid: the api would refuse it again."""
         ...
 
 
@@ -76,7 +79,7 @@ class Bearer(Protocol):
 
 class SessionVideos:
     """Records all sessions of this Agent that must be recorded. `runtime` returns the runtime; None = it is not
-    open."""
+    open. `count` counts the segments by outcome: `stored`, `waiting` (after each failed request) and `lost`."""
 
     def __init__(
         self,
@@ -84,14 +87,14 @@ class SessionVideos:
         identity: Bearer,
         store: VideoStore,
         runtime: Callable[[], Runtime | None],
+        count: Callable[[str], None] = lambda _outcome: None,
         *,
         recorder_limit_s: float = RECORDER_LIMIT_S,
-        store_limit_s: float = STORE_LIMIT_S,
         max_waiting_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
         self.sessions = sessions
+        self.count = count
         self.recorder_limit_s = recorder_limit_s
-        self.store_limit_s = store_limit_s
         self.max_waiting_bytes = max_waiting_bytes
         self.waiting_bytes: dict[str, int] = {}
         """The size of the segments of each session that wait for the api, except those of ended sessions."""
@@ -178,7 +181,7 @@ class SessionVideos:
         )
 
     async def store(self, address: str, segment: VideoSegment) -> None:
-        """Store a segment. Raises Unavailable: it is not stored."""
+        """Store a segment. Raises Unavailable: it is not stored. Raises Invalid: the api would refuse it again."""
         await self._store.store(address, self._identity.bearer, segment)
 
     async def end_session(self, session_id: str, reason: str) -> None:
@@ -196,11 +199,9 @@ class _Recording:
     def __init__(self, videos: SessionVideos, session_id: str) -> None:
         self._videos = videos
         self._session_id = session_id
-        self._waiting: deque[tuple[float, VideoSegment]] = deque()
-        """The segments that wait for the api, each with the time since which it waits."""
-        self._queued = asyncio.Event()
-        self._stored = asyncio.Event()
-        """Set while no segment waits for the api."""
+        self._segments = SegmentQueue(videos.waiting_bytes, session_id, videos.sessions.outbox, videos.count)
+        self._waits = False
+        """True from the time at which viewers were disconnected because segments wait, until they are stored."""
         self._upstream: str | None = None
         """The Upstream Auth Address of the session; None = nothing was recorded."""
         self._alive_s = time.monotonic()
@@ -211,12 +212,12 @@ class _Recording:
 
     async def record(self) -> None:
         """Record until the session is over."""
-        storing = asyncio.create_task(self._store_segments())
+        storing = asyncio.create_task(self._segments.store_all(self._store))
         try:
             while self._videos.is_present(self._session_id):
                 if reason := self._reason_to_end():
                     await self._videos.end_session(self._session_id, reason)
-                elif session := self._videos.must_record(self._session_id):
+                elif (session := self._videos.must_record(self._session_id)) and not self._is_paused():
                     await self._read_frames(session)
                     await asyncio.sleep(RETRY_S)
                 else:
@@ -228,25 +229,47 @@ class _Recording:
             await asyncio.gather(storing, return_exceptions=True)
             self._videos.waiting_bytes.pop(self._session_id, None)
 
+    async def _store(self, segment: VideoSegment) -> None:
+        await self._videos.store(self._upstream or "", segment)
+
     def _reason_to_end(self) -> str:
         now = time.monotonic()
-        if self._waiting and now - self._waiting[0][0] > self._videos.store_limit_s:
-            return f"the video could not be stored for {self._videos.store_limit_s:g} s."
-        waiting = self._videos.waiting_bytes
-        if sum(waiting.values()) > self._videos.max_waiting_bytes and waiting.get(self._session_id) == max(
-            waiting.values()
-        ):
-            return "the video could not be stored, and too much data of videos waits in the memory of the Agent."
         if now - self._alive_s > self._videos.recorder_limit_s:
             return self._problem
         if len(self._breaks) == MAX_BREAKS and now - self._breaks[0] < BREAKS_WITHIN_S:
             return f"its recorder ended {MAX_BREAKS} times within {BREAKS_WITHIN_S:g} s."
         return ""
 
+    def _refusal_of_viewers(self) -> str:
+        """Return the reason why no user may see the session; empty = viewers may see it."""
+        waiting = self._videos.waiting_bytes
+        is_largest = waiting.get(self._session_id) == max(waiting.values(), default=0)
+        return refusal_of_viewers(
+            waits_s=self._segments.waits_s,
+            lost_s=self._segments.lost_s,
+            fills_memory=sum(waiting.values()) > self._videos.max_waiting_bytes and is_largest,
+        )
+
+    def _is_paused(self) -> bool:
+        """Return True if the session is not recorded now, because no user sees it and its segments must be stored
+        first."""
+        if refusal := self._refusal_of_viewers():
+            self._refuse_viewers(refusal)
+            self._waits = self._waits or waits_for_storage(refusal)
+        self._waits = self._waits and not self._segments.stored.is_set()
+        return self._waits
+
+    def _refuse_viewers(self, refusal: str) -> None:
+        if self._videos.sessions.refuse_viewers(self._session_id, refusal):
+            sentence = f"Session {self._session_id}: No user can see it until its video is stored again. {refusal}"
+            self._videos.sessions.outbox.log_line(LogCode.SESSION_NOT_RECORDED, sentence, self._session_id)
+
     async def _read_frames(self, session: SessionSnapshot) -> None:
         """Record until the recorder ends or the session need not be recorded any more."""
         self._upstream = session.spec.upstream_auth
         reader, cutter = FrameReader(), Cutter()
+        has_ended = True
+        """True if the recorder ended by itself."""
         began_s: float | None = None
         """The time of the first frame of the segment, in seconds since 1970."""
         try:
@@ -264,9 +287,12 @@ class _Recording:
                             self._queue(cut, cut_began_s)
                         if began_s is not None:
                             self._alive_s = frame.at_s
-                            self._videos.sessions.set_recorded(self._session_id, recorded=True)
-                    if self._videos.must_record(self._session_id) is None or self._reason_to_end():
+                    must_record = self._videos.must_record(self._session_id) is not None
+                    if not must_record or self._reason_to_end() or self._is_paused():
+                        has_ended = False
                         break
+                    if began_s is not None and not self._refusal_of_viewers():
+                        self._videos.sessions.set_recorded(self._session_id, recorded=True)
             self._problem = f"its recorder ended, and did not start again within {self._videos.recorder_limit_s:g} s."
         except (httpx2.HTTPError, Invalid) as error:
             self._problem = f"its recorder failed: {str(error) or type(error).__name__}"
@@ -274,7 +300,7 @@ class _Recording:
         finally:
             self._videos.sessions.set_recorded(self._session_id, recorded=False)
             self._queue_last(cutter, began_s or 0.0)
-        if began_s is not None and self._videos.must_record(self._session_id) is not None:
+        if has_ended and began_s is not None and self._videos.must_record(self._session_id) is not None:
             self._breaks.append(time.monotonic())
 
     def _record_refusal(self, status: int) -> None:
@@ -302,42 +328,14 @@ class _Recording:
             duration_ms=sum(cut.durations_ms),
             data=mp4_of(cut),
         )
-        self._append(segment)
-
-    def _append(self, segment: VideoSegment) -> None:
-        self._waiting.append((time.monotonic(), segment))
-        self._count_waiting(len(segment.data))
-        self._queued.set()
-        self._stored.clear()
-
-    def _count_waiting(self, added: int) -> None:
-        waiting = self._videos.waiting_bytes
-        waiting[self._session_id] = max(0, waiting.get(self._session_id, 0) + added)
-
-    async def _store_segments(self) -> None:
-        """Store the queued segments in their order, forever."""
-        while True:
-            await self._queued.wait()
-            while self._waiting:
-                try:
-                    await self._videos.store(self._upstream or "", self._waiting[0][1])
-                except Unavailable as error:
-                    log.warning(
-                        "a segment of a video could not be stored", session_id=self._session_id, reason=error.message
-                    )
-                    await asyncio.sleep(STORE_RETRY_S)
-                else:
-                    _, stored = self._waiting.popleft()
-                    self._count_waiting(-len(stored.data))
-            self._queued.clear()
-            self._stored.set()
+        self._segments.append(segment)
 
     async def _finish(self) -> None:
-        """Store the end of the video, unless the api does not answer within `LAST_STORE_LIMIT_S`."""
+        """Store the end of the video, unless the api does not answer within `STORE_LIMIT_S`."""
         if self._upstream is None:
             return
-        self._append(
+        self._segments.append(
             VideoSegment(session_id=self._session_id, segment_id=str(uuid.uuid4()), began=time.time(), is_last=True)
         )
-        if not await wait_for(self._stored, LAST_STORE_LIMIT_S):
-            log.error("the end of a video could not be stored", session_id=self._session_id)
+        if not await wait_for(self._segments.stored, STORE_LIMIT_S):
+            self._segments.report_rest()

@@ -13,18 +13,22 @@ from typing import Final
 import httpx2
 import msgspec
 
-from greenroom.core.errors import SetupError, Unavailable
+from greenroom.core.errors import Invalid, SetupError, Unavailable
 from greenroom.wire.messages import Message
-from greenroom.wire.viewers import StreamRequest, StreamVerdict, VideoSegment, ViewerReport
+from greenroom.wire.viewers import SESSION_VIDEO_PATH, StreamRequest, StreamVerdict, VideoSegment, ViewerReport
 
 TIMEOUT_S: Final = 5.0
 """The time limit of a request. An api that is slow for some seconds can still answer."""
 MAX_SENT_SEGMENTS: Final = 8
 """The maximum number of segments that are sent at the same time. Viewers have separate connections, so that they do not
 wait after an interruption of the api, when the segments of all sessions are sent."""
+STORE_TIMEOUT_S: Final = 30.0
+"""The time limit of a request with a segment, which may have several megabytes."""
+TEMPORARY_REFUSALS: Final = frozenset({401, 403, 404, 407, 408, 421, 425, 429})
+"""Refusals of a segment that end with a change of credentials, of an address or of the load, and not of the segment.
+After all other refusals with 4xx, the same request would be refused again."""
 PATH: Final = "/api/internal/stream"
 VIEWERS_PATH: Final = "/api/internal/viewers"
-SESSION_VIDEO_PATH: Final = "/api/internal/session-video"
 
 
 class UpstreamAuth:
@@ -44,7 +48,7 @@ class UpstreamAuth:
         self._client = httpx2.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False)
         self._segments_client = httpx2.AsyncClient(
             verify=context,
-            timeout=httpx2.Timeout(TIMEOUT_S, pool=None),
+            timeout=httpx2.Timeout(STORE_TIMEOUT_S, connect=TIMEOUT_S, pool=None),
             limits=httpx2.Limits(max_connections=MAX_SENT_SEGMENTS),
             trust_env=False,
         )
@@ -68,14 +72,30 @@ class UpstreamAuth:
         await self._post(self._gateway or address, VIEWERS_PATH, bearer, report)
 
     async def store(self, address: str, bearer: str, segment: VideoSegment) -> None:
-        """Store a segment of the video of a session at the api. Raises Unavailable: as for `ask`."""
-        await self._post(self._gateway or address, SESSION_VIDEO_PATH, bearer, segment, self._segments_client)
+        """Store a segment of the video of a session at the api.
 
-    async def _post(
-        self, address: str, path: str, bearer: str, message: Message, client: httpx2.AsyncClient | None = None
+        Raises:
+            Unavailable: it is not stored; a later request may store it.
+            Invalid: it is not stored, and the api would refuse it again.
+        """
+        address = self._gateway or address
+        reply = await self._send(address, SESSION_VIDEO_PATH, bearer, segment, self._segments_client)
+        if reply.is_client_error and reply.status_code not in TEMPORARY_REFUSALS:
+            raise Invalid(_refusal(address, reply))
+        if not reply.is_success:
+            raise Unavailable(_refusal(address, reply))
+
+    async def _post(self, address: str, path: str, bearer: str, message: Message) -> httpx2.Response:
+        reply = await self._send(address, path, bearer, message, self._client)
+        if not reply.is_success:
+            raise Unavailable(_refusal(address, reply))
+        return reply
+
+    async def _send(
+        self, address: str, path: str, bearer: str, message: Message, client: httpx2.AsyncClient
     ) -> httpx2.Response:
         try:
-            reply = await (client or self._client).post(
+            return await client.post(
                 f"https://{address}{path}",
                 content=msgspec.json.encode(message),
                 headers={"Authorization": bearer, "Content-Type": "application/json"},
@@ -83,16 +103,15 @@ class UpstreamAuth:
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise Unavailable(f"The request to the Upstream Auth Address {address} failed: {reason}") from error
-        if not reply.is_success:
-            raise Unavailable(f"The Upstream Auth Address {address} returned {reply.status_code}: {_reason_of(reply)}")
-        return reply
 
 
-def _reason_of(reply: httpx2.Response) -> str:
+def _refusal(address: str, reply: httpx2.Response) -> str:
     try:
-        return str(msgspec.json.decode(reply.content, type=dict[str, object]).get("detail", reply.reason_phrase))
+        answer = msgspec.json.decode(reply.content, type=dict[str, object])
+        reason = str(answer.get("detail", reply.reason_phrase))
     except msgspec.DecodeError:
-        return reply.reason_phrase
+        reason = reply.reason_phrase
+    return f"The Upstream Auth Address {address} returned {reply.status_code}: {reason}"
 
 
 VIEW_ONLY_HEADER: Final = "X-Greenroom-View-Only"

@@ -225,8 +225,9 @@ class StreamAuthorizer:
         """
         requested = self.sessions.get(address.session_id)
         by_lease = any(presented.of_lease for presented in tokens)
-        if requested is None:
-            raise (Unauthenticated(LEASE_OVER) if by_lease else Forbidden("This Agent does not run this session."))
+        if requested is None or requested.closed:
+            reason = requested.closed if requested else "This Agent does not run this session."
+            raise (Unauthenticated(LEASE_OVER) if by_lease and not requested else Forbidden(reason))
         # a program may open a websocket without an Origin; a wrong Origin is refused with every token
         if reason := refusal_of_origin(origin, requested.spec.allow_origin, websocket=websocket and not by_lease):
             self.events.refused(f"A stream was refused: {reason}", address.session_id)
@@ -378,8 +379,7 @@ class StreamAuthorizer:
                 local_connections = [connection for connection in viewer.connections if not connection.gateway]
                 self.terminator.cut_clients_soon(session_id, local_connections)
                 continue
-            service_addresses = session.services.values() if session else ()
-            for address in filter(None, (viewer.address, *service_addresses)):
+            for address in filter(None, (viewer.address, *(session.services.values() if session else ()))):
                 self.terminator.cut_soon(session_id, address)
         self.guest_presence.changed()
 

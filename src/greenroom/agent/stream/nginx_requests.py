@@ -103,7 +103,7 @@ def _facts(session: SessionSnapshot) -> SessionFacts:
 
 def permitted_by(session: SessionSnapshot | None) -> PermittedViewers | None:
     """Return the viewers that the desired list permits for the session; None = no viewer."""
-    if session is None or (authorised := session.authorised) is None:
+    if session is None or session.closed or (authorised := session.authorised) is None:
         return None
     return PermittedViewers(
         user_id=authorised.user_id,

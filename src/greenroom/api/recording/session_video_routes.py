@@ -54,6 +54,7 @@ class SessionVideoView(View, row=SessionVideo, without={"key_encrypted", "seal"}
     ]
     segments: Annotated[int, Field(description="number of segments; they are numbered from 1")]
     duration_ms: Annotated[int, Field(description="total duration of the segments")]
+    lost_ms: Annotated[int, Field(description="total duration of the segments that could not be stored")]
     size_bytes: Annotated[int, Field(description="total size of the encrypted segments")]
 
 
@@ -61,6 +62,7 @@ class VideoSegmentView(View, row=StoredSegment):
     """A segment of a video."""
 
     began: Annotated[datetime, Field(description="time of the first picture, by the clock of the Agent")]
+    is_lost: Annotated[bool, Field(description="true = it could not be stored, and has no picture")]
 
 
 class ViewingView(View):

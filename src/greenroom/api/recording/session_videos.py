@@ -29,8 +29,8 @@ NONCE_BYTES: Final = 12
 
 
 async def store_segment(db: Database, secrets: Secrets, logs: LogWriter, agent_id: str, message: VideoSegment) -> None:
-    """Encrypt and store a segment. A repeated request only writes the event of the end again, because the first one may
-    be lost. The end of a session of which nothing was recorded has no effect.
+    """Encrypt and store a segment; one without data is lost. A repeated request only writes the event of the end again,
+    because the first one may be lost. The end of a session of which nothing was recorded has no effect.
 
     Raises:
         Forbidden: the session does not run on this Agent, or need not be recorded.
@@ -38,11 +38,12 @@ async def store_segment(db: Database, secrets: Secrets, logs: LogWriter, agent_i
         Invalid: the time is not valid.
     """
     new_key = secrets.encrypt(base64.b64encode(AESGCM.generate_key(256)).decode())
+    is_lost = not message.data and not message.is_last
     async with db.transaction() as connection:
-        if message.data:
+        if message.data or is_lost:
             await session_videos.create_video(connection, message.session_id, agent_id, new_key)
         video = await session_videos.lock_video(connection, message.session_id, agent_id)
-        if video is None and not message.data:
+        if video is None and not message.data and not is_lost:
             return
         if video is None:
             raise Forbidden("This session does not run on this Agent, or it is not recorded.")
@@ -51,7 +52,7 @@ async def store_segment(db: Database, secrets: Secrets, logs: LogWriter, agent_i
         if video.ended and not message.is_last:
             raise WrongState("The video of this session has ended.")
         segments, chain = video.segments, video.chain
-        if message.data and not video.ended:
+        if (message.data or is_lost) and not video.ended:
             segments, chain = await _append(connection, secrets, video, message)
         if message.is_last and not video.ended:
             seal = seal_of(secrets.session_video_signature, message.session_id, segments, chain)
@@ -59,11 +60,13 @@ async def store_segment(db: Database, secrets: Secrets, logs: LogWriter, agent_i
     if message.is_last:
         logs.write(
             LogCode.SESSION_VIDEO_ENDED,
-            f"The video of session {message.session_id} of {video.username} is complete: {segments} segments",
+            f"The video of session {message.session_id} of {video.username} "
+            + (f"has ended, and {video.lost_ms / 1000:.0f} s of it are lost" if video.lost_ms else "is complete")
+            + f": {segments} segments",
             session_id=message.session_id,
             user_id=video.user_id,
             username=video.username,
-            details={"segments": segments, "chain": chain.hex()},
+            details={"segments": segments, "chain": chain.hex(), "lost_ms": video.lost_ms},
         )
 
 
@@ -98,6 +101,7 @@ async def _append(
         began=began,
         duration_ms=message.duration_ms,
         segment=NewSegment(data=data, sha256=sha256, chain=chain),
+        is_lost=not message.data,
     )
     return number, chain
 

@@ -24,6 +24,7 @@ from greenroom.core.diagnostics.watched import (
     FailingWebhook,
     ImageFailure,
     LoggedErrors,
+    UnrecordedSessions,
     Watched,
     WatchedAgent,
     WatchedManager,
@@ -60,6 +61,7 @@ AttentionCode = Literal[
     "certificate",
     "audit-delivery",
     "rows-waiting",
+    "recording",
     "log",
 ]
 """The conditions of entries; docs/reference/today.md describes each code."""
@@ -126,6 +128,7 @@ def needs_attention(seen: Watched) -> tuple[Attention, ...]:
     entries += [_of_certificate(each) for each in seen.certificates]
     entries += [_of_backlog(seen.backlog)] if seen.backlog else []
     entries += [_of_waiting_rows(each) for each in seen.waiting_rows]
+    entries += [_of_unrecorded(seen.unrecorded)] if seen.unrecorded else []
     entries += [_of_errors(errors) for errors in seen.errors if errors.code not in COVERED_CODES]
     names = _names(seen)
     entries = [
@@ -342,10 +345,8 @@ def _of_launches(failed: FailedLaunches) -> Attention:
 
 def _of_webhook(webhook: FailingWebhook) -> Attention:
     ref = ObjectRef("webhook", webhook.webhook_id)
-    waiting = (
-        f" does not deliver: {counted(webhook.waiting, 'message')} waiting. {_sentence(webhook.last_attempt.text)}"
-    )
-    sentence = ("Webhook ", SentencePart(webhook.name, ref), waiting)
+    text = f" does not deliver: {counted(webhook.waiting, 'message')} waiting. {_sentence(webhook.last_attempt.text)}"
+    sentence = ("Webhook ", SentencePart(webhook.name, ref), text)
     return _entry("webhook", "warning", Help("Deliver again", ref, "deliver"), *sentence, since=webhook.oldest)
 
 
@@ -378,6 +379,12 @@ def _of_backlog(backlog: AuditBacklog) -> Attention:
 def _of_waiting_rows(waiting: LoggedErrors) -> Attention:
     show = Help("Show the log", ObjectRef("log_code", waiting.code))
     return _entry("rows-waiting", "failure", show, _sentence(waiting.message), since=waiting.newest)
+
+
+def _of_unrecorded(unrecorded: UnrecordedSessions) -> Attention:
+    show = Help("Show the log", ObjectRef("log_code", LogCode.SESSION_VIDEO_NOT_STORED))
+    text = f"{counted(unrecorded.number, 'session')} must be recorded, but no video was stored recently."
+    return _entry("recording", "failure", show, text, people=unrecorded.people, since=unrecorded.since)
 
 
 def _of_errors(errors: LoggedErrors) -> Attention:

@@ -213,6 +213,16 @@ class AuditBacklog:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnrecordedSessions:
+    """The running sessions that must be recorded, and of whose videos nothing was stored recently; `since` is the time
+    of the last stored picture of the first of them."""
+
+    number: int
+    people: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedErrors:
     """The rows of the last hour with one code of the log, with the message of the newest one."""
 
@@ -244,6 +254,7 @@ class Watched:
     webhooks: tuple[FailingWebhook, ...] = ()
     credentials: tuple[ExpiringCredential, ...] = ()
     backlog: AuditBacklog | None = None
+    unrecorded: UnrecordedSessions | None = None
     errors: tuple[LoggedErrors, ...] = ()
     waiting_rows: tuple[LoggedErrors, ...] = ()
     """The rows of each process that the database has refused in the last minutes."""
@@ -263,6 +274,7 @@ class Watched:
             webhooks=self.webhooks if may("webhooks_view") else (),
             credentials=tuple(each for each in self.credentials if may(CREDENTIAL_CODES[each.kind])),
             backlog=self.backlog if may("audit_view") else None,
+            unrecorded=self.unrecorded if may("sessions_view") else None,
             errors=self.errors if may("system_view") else (),
             waiting_rows=self.waiting_rows if may("system_view") else (),
             certificates=self.certificates if may("system_view") else (),

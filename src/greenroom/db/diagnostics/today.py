@@ -19,6 +19,7 @@ from greenroom.core.diagnostics.watched import (
     FailingWebhook,
     ImageFailure,
     LoggedErrors,
+    UnrecordedSessions,
     Watched,
     WatchedAgent,
     WatchedManager,
@@ -27,6 +28,7 @@ from greenroom.core.diagnostics.watched import (
 )
 from greenroom.core.launch.plan import TraceStep, own_zone_reason
 from greenroom.core.log_codes import LogCode
+from greenroom.core.recording.session_video import MAX_SEGMENT_S, SETTING
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import REPORT_INTERVAL_S
 from greenroom.db.fleet.liveness import FREE_DISK
@@ -110,6 +112,16 @@ _BACKLOG: Final[LiteralString] = (
     " CROSS JOIN LATERAL (SELECT time FROM audit_events e WHERE e.event_id > d.last_id ORDER BY e.event_id LIMIT 1) e"
     " WHERE d.target = %(target)s AND e.time < now() - make_interval(secs => %(backlog_s)s)"
 )
+UNRECORDED_AFTER_S: Final = MAX_SEGMENT_S + 60.0
+"""The time after which a running session counts as not recorded if no further picture of it was stored."""
+_UNRECORDED: Final[LiteralString] = (
+    "SELECT count(*) AS number, count(DISTINCT r.user_id) AS people, min(r.since) AS since FROM"
+    " (SELECT s.user_id, greatest(CASE WHEN v.duration_ms > 0 THEN v.latest END, s.status_changed) AS since"
+    "  FROM sessions s"
+    "  LEFT JOIN session_videos v USING (session_id) WHERE s.status = 'running' AND s.user_id IS NOT NULL"
+    f"  AND (s.client_settings ->> '{SETTING}')::bool) r"
+    " WHERE r.since < now() - make_interval(secs => %(unrecorded_s)s) HAVING count(*) > 0"
+)
 _ERRORS: Final[LiteralString] = (
     "SELECT code, count(*) AS number, max(time) AS newest, (array_agg(message ORDER BY log_id DESC))[1] AS message"
     " FROM (SELECT * FROM logs WHERE level = 'ERROR' AND time > now() - interval '1 hour'"
@@ -156,6 +168,7 @@ async def read_watched(db: Database, audit_target: str) -> Watched:
         webhooks=tuple(await db.fetch_as(FailingWebhook, _WEBHOOKS)),
         credentials=tuple(await db.fetch_as(ExpiringCredential, _CREDENTIALS, {"max_credentials": MAX_CREDENTIALS})),
         backlog=await db.fetch_one_as(AuditBacklog, _BACKLOG, backlog) if audit_target else None,
+        unrecorded=await db.fetch_one_as(UnrecordedSessions, _UNRECORDED, {"unrecorded_s": UNRECORDED_AFTER_S}),
         errors=tuple(await db.fetch_as(LoggedErrors, _ERRORS)),
         waiting_rows=tuple(await db.fetch_as(LoggedErrors, _WAITING_ROWS, waiting)),
         certificates=tuple(await db.fetch_as(CertificateWarning, _CERTIFICATES, certificates)),

@@ -23,6 +23,7 @@ from greenroom.core.diagnostics.watched import (
     ImageFailure,
     LoggedErrors,
     Sight,
+    UnrecordedSessions,
     Watched,
     WatchedAgent,
     WatchedManager,
@@ -290,6 +291,7 @@ def test_messages_that_do_not_arrive():
     assert webhook.sentence == "Webhook ops does not deliver: 4 messages waiting. No answer."
     assert webhook.help == Help("Deliver again", ObjectRef("webhook", "w1"), "deliver")
     assert backlog.sentence == "1 event of the audit did not reach tls://siem:6514."
+    assert only(unrecorded=EVERYTHING.unrecorded).sentence.startswith("2 sessions must be recorded, but no video")
 
 
 @pytest.mark.parametrize(
@@ -362,6 +364,7 @@ EVERYTHING = Watched(
     webhooks=(WEBHOOK,),
     credentials=(credential("api_key"), credential("scim_client")),
     backlog=BACKLOG,
+    unrecorded=UnrecordedSessions(number=2, people=1, since=NOW),
     errors=(ERRORS,),
     waiting_rows=(WAITING,),
     certificates=(CERTIFICATE,),
@@ -385,7 +388,7 @@ def test_a_caller_with_a_role_in_one_zone_sees_this_zone():
     parts = (seen.zones, seen.managers, seen.agents, seen.images, seen.pools)
     assert [[each.zone_id for each in part] for part in parts] == [["z2"]] * 5
     assert (seen.launches, seen.webhooks, seen.credentials, seen.backlog, seen.errors) == ((), (), (), None, ())
-    assert (seen.certificates, seen.waiting_rows) == ((), ())
+    assert (seen.certificates, seen.waiting_rows, seen.unrecorded) == ((), (), None)
 
 
 def test_the_capacity_is_that_of_agents_that_accept_sessions():

@@ -8,18 +8,26 @@ import struct
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from greenroom.core.errors import Invalid
+from greenroom.core.recording import session_video
 from greenroom.core.recording.mp4 import mp4_of
 from greenroom.core.recording.session_video import (
     CHANGE,
     INDEPENDENT,
     LARGE_SEGMENT_BYTES,
+    LOSS_LIMIT_S,
     MAX_FRAME_BYTES,
+    MAX_REQUEST_BYTES,
+    MAX_SEGMENT_BYTES,
     MAX_SEGMENT_S,
     SEGMENT_S,
     SIGN_OF_LIFE,
+    STORE_LIMIT_S,
     Cut,
     Cutter,
     FrameReader,
@@ -28,9 +36,12 @@ from greenroom.core.recording.session_video import (
     chain_of,
     is_recorded,
     problems_of,
+    refusal_of_viewers,
     seal_of,
+    waits_for_storage,
     with_workspace_policy,
 )
+from greenroom.wire.viewers import VideoSegment
 
 SESSION = "a2f3d1f0-0000-4000-8000-000000000001"
 BEGUN = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -99,13 +110,106 @@ def test_a_stream_of_another_kind_is_refused(head: bytes):
         list(FrameReader().feed(head, 0.0))
 
 
-def test_too_much_data_without_an_independent_picture_is_refused():
-    cutter = Cutter()
-    cutter.add(whole(0.0))
-    large = RecorderFrame(1.0, CHANGE, 640, 480, bytes(MAX_FRAME_BYTES))
-    cutter.add(large)
-    with pytest.raises(Invalid, match="too much data"):
-        cutter.add(large)
+def test_a_full_segment_keeps_its_last_picture_until_the_next_whole_picture():
+    cutter, large = Cutter(), RecorderFrame(1.0, CHANGE, 640, 480, bytes(6_000_000))
+    assert [cutter.add(frame) for frame in (whole(0.0), large, replace(large, at_s=2.0), change(3.0))] == [None] * 4
+    cut = cutter.add(whole(4.0))
+    assert cut is not None
+    assert [frame.at_s for frame in cut.frames] == [0.0, 1.0], "a change is useless without the change before it"
+    assert cut.durations_ms == [1000, 3000]
+
+
+def test_a_picture_that_fits_in_no_segment_is_refused():
+    units = RecorderFrame(0.0, INDEPENDENT, 640, 480, b"\0\0\1\x65" * (MAX_FRAME_BYTES // 4))
+    with pytest.raises(Invalid, match="too large"):
+        Cutter().add(units)
+
+
+# No mutant: the size is the only property of a file.
+@given(
+    sent=st.lists(
+        st.tuples(
+            st.sampled_from([CHANGE, INDEPENDENT]),
+            st.sampled_from([UNIT + b"\x65", b"\0\0\1\x41", b"\0\0\1", b"\0", b"\x65" * 700]),
+            st.integers(0, 300),
+        ),
+        max_size=30,
+    )
+)
+def test_no_file_of_a_segment_exceeds_its_limit(sent: list[tuple[int, bytes, int]]):
+    cutter, cuts = Cutter(), list[Cut | None]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session_video, "MAX_SEGMENT_BYTES", 9_000)
+        cuts.append(cutter.add(whole(0.0)))
+        for number, (kind, part, repeats) in enumerate(sent, 1):
+            data = (whole(0.0).data if kind == INDEPENDENT else b"") + part * repeats
+            try:
+                cuts.append(cutter.add(RecorderFrame(number / 4, kind, 640, 480, data)))
+            except Invalid:
+                break  # a whole picture that fits in no segment
+    sizes = [len(mp4_of(cut)) for cut in (*cuts, cutter.finish()) if cut is not None]
+    assert all(size <= 9_000 for size in sizes)
+
+
+@pytest.mark.parametrize(
+    ("changes_per_s", "change_bytes", "key_bytes"),
+    [
+        (0.0, 0, 1_000),
+        (4.0, 20, 1_000),
+        (0.5, 3_300, 3_500),
+        (0.5, 3_400, 35_000),
+        (0.5, 59_000, 65_000),
+        (4.0, 79_900, 79_900),
+    ],
+    ids=["at rest", "typing", "text that scrolls", "random pixels in 4K", "an older recorder", "the largest pictures"],
+)
+def test_the_video_of_two_hours_is_as_long_as_the_session(
+    monkeypatch: pytest.MonkeyPatch, changes_per_s: float, change_bytes: int, key_bytes: int
+):
+    """The stream of a recorder in fast time, with a hundredth of its bytes: a whole picture at least every 30 s and
+    after 20 kB of changes, a sign of life every 4 s."""
+    monkeypatch.setattr(session_video, "LARGE_SEGMENT_BYTES", LARGE_SEGMENT_BYTES // 100)
+    monkeypatch.setattr(session_video, "MAX_SEGMENT_BYTES", MAX_SEGMENT_BYTES // 100)
+    key, later = whole(0.0).data + b"\x65" * key_bytes, UNIT + b"\x41" * change_bytes
+    cutter, stored_ms, changed, last_key_s = Cutter(), 0, 0, -30.0
+    for quarter in range(4 * 7200 + 1):
+        at_s, cut = quarter / 4, None
+        if at_s - last_key_s >= 30 or changed > 20_000:
+            cut = cutter.add(RecorderFrame(at_s, INDEPENDENT, 3840, 2160, key))
+            changed, last_key_s = 0, at_s
+        elif changes_per_s and quarter % round(4 / changes_per_s) == 0:
+            cut = cutter.add(RecorderFrame(at_s, CHANGE, 3840, 2160, later))
+            changed += change_bytes
+        elif quarter % 16 == 0:
+            cut = cutter.add(RecorderFrame(at_s, SIGN_OF_LIFE))
+        if cut is not None:
+            stored_ms += sum(cut.durations_ms)
+            assert len(mp4_of(cut)) <= MAX_SEGMENT_BYTES // 100
+    rest = cutter.finish()
+    assert stored_ms + sum(rest.durations_ms if rest else []) == 7_200_000
+
+
+def test_a_request_with_the_largest_segment_fits_in_the_limit_of_its_route():
+    segment = VideoSegment(session_id=SESSION, segment_id=SESSION, began=1.8e9, data=bytes(MAX_SEGMENT_BYTES))
+    assert len(msgspec.json.encode(segment)) <= MAX_REQUEST_BYTES < 10 * 2**20 * 1.2
+
+
+@pytest.mark.parametrize(
+    ("waits_s", "lost_s", "fills_memory", "reason", "waits"),
+    [
+        (STORE_LIMIT_S, LOSS_LIMIT_S, False, "", False),
+        (STORE_LIMIT_S + 1, 0.0, False, "Its video could not be stored for 10 minutes.", True),
+        (0.0, LOSS_LIMIT_S + 1, False, "All parts of its video were lost for 60 seconds.", False),
+        (1.0, 0.0, True, "Its video could not be stored, and too much data of videos waits", True),
+    ],
+)
+def test_no_user_sees_a_session_whose_video_is_not_stored_for_a_long_time(
+    waits_s: float, lost_s: float, fills_memory: bool, reason: str, waits: bool
+):
+    refusal = refusal_of_viewers(waits_s=waits_s, lost_s=lost_s, fills_memory=fills_memory)
+    assert refusal.startswith(reason)
+    assert bool(refusal) is bool(reason)
+    assert waits_for_storage(refusal) is waits
 
 
 def test_empty_units_of_a_picture_are_left_out():
@@ -220,6 +324,13 @@ def test_a_cut_end_is_found_although_the_stored_number_was_changed():
     found, seal = entries(5)
     cut = problems_of(sign, SESSION, found[:4], segments=4, seal=seal, is_over=True)
     assert cut == ["The end of the video was changed, or segments at the end are missing."]
+
+
+def test_lost_segments_are_named_and_hide_no_other_problem():
+    found, seal = entries(5)
+    found[1] = replace(found[1], is_lost=True)
+    assert problems(found, seal) == ["Segment 2 could not be stored, and is lost."]
+    assert problems(found, b"other")[1:] == ["The end of the video was changed, or segments at the end are missing."]
 
 
 def test_a_video_needs_an_end_only_after_its_session():

@@ -97,7 +97,7 @@ function SessionLink({ sessionId }: { sessionId: string }) {
 }
 
 function Player(viewing: ComponentProps<typeof VideoPlayer>) {
-  if (viewing.segments.length > 0) return <VideoPlayer {...viewing} />;
+  if (viewing.segments.some(({ is_lost: isLost }) => !isLost)) return <VideoPlayer {...viewing} />;
   return (
     <EmptyState icon={IconMovieOff} title={t`The video is not stored`}>
       <Trans>

@@ -2,11 +2,12 @@
 
 import type { SessionVideo, VideoSegment } from '../../api/sessionVideos';
 
-/** The state of a video as a word. `not stored`: the first segment is missing. */
-export function stateOf(video: Pick<SessionVideo, 'is_stored' | 'is_over' | 'ended'>): string {
+/** The state of a video as a word. `not stored`: the first segment is missing. `incomplete`: segments were lost. */
+export function stateOf(video: Pick<SessionVideo, 'is_stored' | 'is_over' | 'ended' | 'lost_ms'>): string {
   if (!video.is_stored) return 'not stored';
   if (!video.is_over) return 'recording';
-  return video.ended ? 'complete' : 'without its end';
+  if (!video.ended) return 'without its end';
+  return video.lost_ms > 0 ? 'incomplete' : 'complete';
 }
 
 export interface Place {
@@ -21,13 +22,16 @@ export interface Place {
 /** Pauses of at least this time between two segments are gaps. */
 const GAP_MS = 2000;
 
+/** The places of the segments with pictures. */
 export function timelineOf(segments: VideoSegment[]): Place[] {
   let startS = 0;
-  return segments.map(({ number, began, duration_ms: durationMs }) => {
-    const place = { number, startS, endS: startS + durationMs / 1000, beganMs: Date.parse(began) };
-    startS = place.endS;
-    return place;
-  });
+  return segments
+    .filter(({ is_lost: isLost }) => !isLost)
+    .map(({ number, began, duration_ms: durationMs }) => {
+      const place = { number, startS, endS: startS + durationMs / 1000, beganMs: Date.parse(began) };
+      startS = place.endS;
+      return place;
+    });
 }
 
 /** The index of the segment at a position of the timeline; the last one after the end. */

@@ -8,6 +8,8 @@ picture is H.264 in Annex B form. A frame is written when the screen has changed
 every `KEY_S` and after `KEY_BYTES` of changes. A sign of life without a picture is written every `SIGN_OF_LIFE_S`.
 
 The frame rate is lowered while this process uses more than `MAX_CPU` of a core, or writes more than `MAX_BYTES_PER_S`.
+The quality is lowered while pictures have more than `KEY_BYTES`, as those of random pixels on a 4K screen. A picture
+with more than `MAX_PICTURE_BYTES` is not written, nor are the changes after it.
 """
 
 import os
@@ -38,10 +40,11 @@ CHECK_S = 2.0
 """The time between two checks of the frame rate."""
 KEY_S = 30.0
 KEY_BYTES = 2_000_000
-"""The Agent refuses more than 6 MB without an independent picture."""
+MAX_PICTURE_BYTES = 8_000_000
+"""The Agent refuses larger pictures. Random pixels on two 4K screens have 7 MB at the lowest quality."""
 SIGN_OF_LIFE_S = 5.0
-CRF = 30
-"""The constant rate factor of the pictures: text is readable."""
+CRF, MAX_CRF, CRF_STEP = 30, 51, 6
+"""The constant rate factor of the pictures: text is readable with the first one; the second one is the lowest quality."""
 
 
 class Recorder:
@@ -52,11 +55,16 @@ class Recorder:
         self.written = 0
         self.changed_bytes = 0
         """The bytes of pictures since the last independent picture."""
-        self.much_changed = threading.Event()
-        """Set when `changed_bytes` exceeds `KEY_BYTES`."""
+        self.crf = CRF
+        self.waits_for_key = False
+        """True if changes are not written, because a picture before them was not written."""
+        self.must_adjust = threading.Event()
+        """Set when `crf` has changed, when an independent picture is needed, or both."""
+        self.needs_key = False
         self.write_lock = threading.Lock()
         self.capture = pixelflux.ScreenCapture()
-        self.capture.start_capture(self.picture, settings())
+        self.settings = settings()
+        self.capture.start_capture(self.picture, self.settings)
 
     def picture(self, picture: pixelflux.StripeFrame) -> None:
         """Write a picture. The thread of the capture calls this method."""
@@ -66,9 +74,24 @@ class Recorder:
             kind = INDEPENDENT if codec & 1 else CHANGE
             before = self.changed_bytes
             self.changed_bytes = 0 if kind == INDEPENDENT else before + len(data)
-            if before <= KEY_BYTES < self.changed_bytes:
-                self.much_changed.set()
-            self.write(kind, data[PICTURE_HEAD.size :], width, height)
+            self.choose_quality(kind, len(data))
+            is_too_large = len(data) > MAX_PICTURE_BYTES
+            self.waits_for_key = is_too_large or (self.waits_for_key and kind == CHANGE)
+            if is_too_large or before <= KEY_BYTES < self.changed_bytes:
+                self.needs_key = True
+                self.must_adjust.set()
+            if not self.waits_for_key:
+                self.write(kind, data[PICTURE_HEAD.size :], width, height)
+
+    def choose_quality(self, kind: int, size: int) -> None:
+        """Lower the quality of the next pictures after a large picture, and restore it after a small independent one."""
+        if size > KEY_BYTES and self.crf < MAX_CRF:
+            self.crf = min(MAX_CRF, self.crf + CRF_STEP)
+            self.must_adjust.set()
+        elif kind == INDEPENDENT and size < KEY_BYTES / 4 and self.crf > CRF:
+            self.crf = CRF
+            self.needs_key = True
+            self.must_adjust.set()
 
     def write(self, kind: int, data: bytes = b"", width: int = 0, height: int = 0) -> None:
         """Write a frame. End this process if its reader has ended."""
@@ -85,9 +108,14 @@ class Recorder:
         """Request independent pictures, write signs of life, and adjust the frame rate."""
         checks, cpu_s, written, checked = 0, time.process_time(), 0, time.monotonic()
         while True:
-            while self.much_changed.wait(max(0.0, checked + CHECK_S - time.monotonic())):
-                self.much_changed.clear()
-                self.capture.request_idr_frame()
+            while self.must_adjust.wait(max(0.0, checked + CHECK_S - time.monotonic())):
+                self.must_adjust.clear()
+                if self.crf != self.settings.video_crf:
+                    self.settings.video_crf = self.crf
+                    self.capture.update_tunables(self.settings)
+                if self.needs_key:
+                    self.needs_key = False
+                    self.capture.request_idr_frame()
             checks += 1
             now_cpu_s, now_written, now = time.process_time(), self.written, time.monotonic()
             elapsed_s = now - checked
