@@ -7,6 +7,8 @@ const badge = document.getElementById('watching');
 export let watches = false;
 /** A program has leased the session: its screen has the size that the program knows, and one of all controls it at a time. */
 export let leased = false;
+/** The console shows the access of its viewers itself. The badge would cover the taskbar of the desktop. */
+let isInConsole = false;
 
 /** Read it anew: it may have changed while the stream was away. */
 export async function readAccess() {
@@ -18,11 +20,14 @@ export async function readAccess() {
   } catch {
     return; // the stream will not open either
   }
-  badge.hidden = !watches;
   tellAccess();
 }
 
 function tellAccess() {
+  badge.hidden = !watches || isInConsole;
   tellParent({ type: 'access', access: watches ? 'view' : 'control' });
 }
-onMessage('hello', tellAccess);
+onMessage('hello', () => {
+  isInConsole = true;
+  tellAccess();
+});

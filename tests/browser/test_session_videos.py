@@ -61,6 +61,17 @@ def videos(instance: Instance, session_id: str) -> list[dict[str, Any]]:
     return [video for video in found if video["session_id"] == session_id and video["ended"]]
 
 
+def is_below_the_desktop(page: Page) -> bool:
+    """Whether the announcement covers no part of the desktop, and is whole in the window."""
+    announcement = page.get_by_text(ANNOUNCEMENT)
+    expect(announcement).to_be_visible()
+    box, desktop = announcement.bounding_box(), page.locator("iframe").bounding_box()
+    assert box is not None
+    assert desktop is not None
+    height = page.evaluate("innerHeight")
+    return desktop["y"] + desktop["height"] <= box["y"] and box["y"] + box["height"] <= height
+
+
 def color_at(page: Page, position: str) -> str:
     return page.locator("video").evaluate(f"(video) => ({COLOR_AT})([video, {position}])")
 
@@ -69,7 +80,7 @@ def color_at(page: Page, position: str) -> str:
 def test_a_recorded_session_is_announced_played_and_verified(user: Person, admin: Person, instance: Instance):
     session_id = user.launch("Desktop")
     desktop = user.desktop()
-    expect(user.page.get_by_text(ANNOUNCEMENT)).to_be_visible()
+    assert is_below_the_desktop(user.page)
     assert violations(user.page) == []
     fill(desktop, session_id, "red")
     fill(desktop, session_id, "green")
@@ -114,7 +125,11 @@ def test_a_guest_sees_that_the_session_is_recorded(
     window.goto(instance.url + share.json()["connect_url"])
     window.get_by_label("Your name").fill("Gus")
     window.get_by_role("button", name="Join").click()
-    expect(window.get_by_text(ANNOUNCEMENT)).to_be_visible()
+    desktop = window.frame_locator("iframe")
+    expect(desktop.locator("canvas").first).to_be_visible()
+    assert is_below_the_desktop(window)
+    expect(window.get_by_text("View only", exact=True)).to_be_visible()
+    expect(desktop.get_by_text("View only", exact=True)).to_be_hidden()
 
 
 @pytest.mark.usefixtures("recorded")

@@ -1,6 +1,6 @@
 import { Trans } from '@lingui/react/macro';
 
-/** The announcement that the session is recorded. It stays over the desktop. */
+/** The announcement that the session is recorded. It stays below the desktop. */
 export function Recorded() {
   return (
     <p className="recorded" role="status">
