@@ -94,7 +94,10 @@ export const GERMAN = {
   'Copy': 'Kopieren',
   'Save': 'Speichern',
   'Open': 'Öffnen',
-  'This browser does not accept pictures from a page.': 'Dieser Browser nimmt keine Bilder von einer Seite an.',
+  'Text was copied in the session.': 'In der Sitzung wurde Text kopiert.',
+  'The browser does not let this page copy.': 'Der Browser erlaubt dieser Seite nicht, zu kopieren.',
+  'The picture did not reach the session. Paste it again.':
+    'Das Bild hat die Sitzung nicht erreicht. Fügen Sie es noch einmal ein.',
   '{name} was printed.': '{name} wurde gedruckt.',
   '{name} was printed into the folder Downloads of the session. Your group allows no downloads.':
     '{name} wurde in den Ordner Downloads der Sitzung gedruckt. Ihre Gruppe erlaubt keine Downloads.',

@@ -1,4 +1,5 @@
 // Keys: what a hidden field takes goes to noVNC as it came, what was composed is typed as text; and keys on the screen.
+import { takeFromComputer } from './clipboard.js';
 import { connection, rfb } from './connection.js';
 import { onMessage } from './parent.js';
 import { ENTER, takeTyping } from './typing.js';
@@ -35,10 +36,11 @@ export function pass(kind, key) {
   return event.defaultPrevented;
 }
 
-takeTyping(field, { pass, press, type });
+const drop = takeTyping(field, { pass, press, type, paste: takeFromComputer });
 
 // --- The focus ------------------------------------------------------------------------------------------------------
 connection.addEventListener('connecting', () => {
+  drop();
   rfb.focus = () => field.focus({ preventScroll: true });
 });
 // Candidates of an input method are shown where the user has pointed to last.

@@ -1,6 +1,7 @@
 // A second screen: another window shows what lies to the right of this one's part of the desktop. It has no connection of
 // its own: picture, pointer and keys pass between the two windows, so that what this viewer may do holds for both.
 import { leased, watches } from './access.js';
+import { noteFocus, takeFromComputer } from './clipboard.js';
 import { connection, rfb } from './connection.js';
 import { pass, press, type } from './keyboard.js';
 import { onMessage, tellParent } from './parent.js';
@@ -54,6 +55,11 @@ const answers = {
   key: ({ kind, key }) => pass(kind, key),
   press: ({ keysym }) => press(keysym),
   text: ({ text }) => type(text),
+  async paste({ content }) {
+    await takeFromComputer(content);
+    port?.postMessage({ type: 'pasted' });
+  },
+  focus: noteFocus,
 };
 
 connection.addEventListener('connecting', () => {

@@ -15,6 +15,8 @@ const status = document.getElementById('status');
 
 let port = null;
 let turned = { x: 0, y: 0 };
+/** Called once the first window has sent what was pasted here. */
+let pasted = null;
 /** Keys that are down, to be let go when the window loses them. */
 const down = new Map();
 
@@ -40,6 +42,7 @@ const answers = {
     notice.hidden = sentence === '';
     status.textContent = sentence;
   },
+  pasted: () => pasted?.(),
   close: () => tellParent({ type: 'closed' }),
 };
 
@@ -88,11 +91,19 @@ takeTyping(field, {
   },
   press: (keysym) => say({ type: 'press', keysym }),
   type: (text) => say({ type: 'text', text }),
+  paste: (content) => new Promise((done) => {
+    pasted = done;
+    say({ type: 'paste', content });
+  }),
 });
 window.addEventListener('blur', () => {
   for (const key of down.values()) say({ type: 'key', kind: 'keyup', key });
   down.clear();
+  say({ type: 'focus' });
 });
-window.addEventListener('focus', () => field.focus({ preventScroll: true }));
+window.addEventListener('focus', () => {
+  field.focus({ preventScroll: true });
+  say({ type: 'focus' });
+});
 window.addEventListener('resize', tellSize);
 listen();

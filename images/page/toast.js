@@ -1,4 +1,5 @@
-// A sentence at the lower edge of the screen, for a while; with buttons, `[{ label, act }]` or `[{ label, href }]`, longer.
+// A sentence at the lower edge of the screen, for a while; with buttons, `[{ label, act }]` or `[{ label, href }]`, longer. What
+// `say` returns hides it.
 import { t } from './texts.js';
 
 const SHOWN_MS = 6000;
@@ -9,8 +10,8 @@ let timer = 0;
 
 export function say(text, buttons = []) {
   clearTimeout(timer);
-  const hide = () => { message.hidden = true; };
   const sentence = document.createElement('span');
+  const hide = () => { if (sentence.isConnected) message.hidden = true; };
   sentence.textContent = text;
   const all = buttons.length > 0 ? [...buttons, { label: '✕', name: t('Close'), act() {} }] : [];
   message.replaceChildren(sentence, ...all.map(({ label, name, act, href, download }) => {
@@ -27,4 +28,5 @@ export function say(text, buttons = []) {
   }));
   message.hidden = false;
   timer = setTimeout(hide, buttons.length > 0 ? SHOWN_WITH_BUTTONS_MS : SHOWN_MS);
+  return hide;
 }

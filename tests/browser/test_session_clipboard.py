@@ -75,6 +75,15 @@ async def test_closed_ways_are_closed_for_pictures_on_the_server_and_named(desk:
     assert "allow_kasm_clipboard_down" in answers[0][1]
     assert "allow_kasm_clipboard_up" in answers[1][1]
 
+    # The key that pastes arrives without the text of this computer
+    await desk.shell("setsid xterm -title Keys -e bash -c 'stty raw -echo; exec cat >/tmp/keys' >/dev/null 2>&1 &")
+    await desk.eventually("xdotool getactivewindow getwindowname; ls /tmp/keys", "Keys\n/tmp/keys")
+    await desk.frame.locator("canvas").focus()
+    await desk.frame.evaluate("navigator.clipboard.writeText('of this computer')")
+    await desk.page.keyboard.press("Control+v")
+    await desk.eventually("od -An -c /tmp/keys", "026")
+    assert await desk.shell("timeout 2 xclip -o -selection clipboard") != "of this computer"
+
 
 async def test_what_a_program_prints_is_offered_and_saved_byte_for_byte(desk: Desk, tmp_path: Path):
     await desk.received("m.type === 'files'")

@@ -1,0 +1,204 @@
+"""The main jobs of a desktop in three browser engines: Chromium, Firefox and WebKitGTK."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from tests.acceptance.instance import Instance, wait_for
+from tests.browser.conftest import empty
+from tests.browser.console import PAINTED, inside
+from tests.browser.engines import ENGINES, Engine
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+
+PERSON = {"username": "eve@example.org", "password": "correct horse battery"}
+MOUSE = r"\e[?1000h\e[?1006h"
+PAD = f"stty raw -echo; printf '{MOUSE}'; exec cat >>/tmp/pad"
+SIZE = "xclip -o -selection clipboard -t image/png | head -c 24 | tail -c 8 | od -An -tu1"
+READS = f"stty raw -echo; while read -rN1 key; do {SIZE} >>/tmp/pad; done"
+"""A program that writes the size of the picture on the clipboard at each key."""
+PASTES = r"#override Ctrl <Key>v: insert-selection(CLIPBOARD)\n Shift <Key>Insert: insert-selection(CLIPBOARD)"
+"""The keys that paste in a program, which xterm leaves to the shell."""
+
+
+@dataclass
+class Desk:
+    """The desktop of a person, in the window of an engine."""
+
+    engine: Engine
+    instance: Instance
+    session_id: str
+
+    def shell(self, script: str) -> str:
+        return inside(self.session_id, "bash", "-c", script)
+
+    def eventually(self, script: str, wanted: str) -> None:
+        """Wait until the output of `script` in the session is `wanted`."""
+        found = ""
+
+        def same() -> bool:
+            nonlocal found
+            found = self.shell(script)
+            return found == wanted
+
+        try:
+            wait_for(same, script, within_s=20)
+        except AssertionError as error:
+            raise AssertionError(f"{script} is {found[:400]!r}, not {wanted[:400]!r}") from error
+
+    def pad(self, program: str = PAD) -> None:
+        """A terminal over the whole screen with the focus, which writes keys and clicks into /tmp/pad."""
+        self.shell("pkill xterm; rm -f /tmp/pad; printf '%s' before | xclip -selection clipboard >/dev/null 2>&1")
+        look = f"-fullscreen -title Pad -xrm {shlex.quote('*VT100.translations: ' + PASTES)}"
+        self.shell(f"setsid xterm {look} -e bash -c {shlex.quote(program)} >/dev/null 2>&1 &")
+        self.eventually("xdotool getactivewindow getwindowname; ls /tmp/pad", "Pad\n/tmp/pad\n")
+        self.engine.run(
+            "window.copied ??= addEventListener('message', ({data}) => { if (data.text) window.copied = data.text; });"
+        )
+        self.click()
+
+    def click(self) -> None:
+        """Give the desktop the focus, and forget what the terminal wrote."""
+        self.shell(": >/tmp/pad")
+        self.engine.pointer((600, 400))
+        self.eventually("grep -o '<0;[0-9;]*m' /tmp/pad | wc -l", "1\n")
+        self.shell(": >/tmp/pad")
+
+    def copy(self, text: str) -> None:
+        """Copy a text in the session, and wait until the page knows it."""
+        self.shell(f"printf %s {shlex.quote(text)} | xclip -selection clipboard >/dev/null 2>&1")
+        self.engine.until("window.copied === args[0]", text)
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with ENGINES[request.param](tmp_path_factory.mktemp("engine"), {}) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def desk(engine: Engine, instance: Instance) -> Iterator[Desk]:
+    """A person has logged in with the form and launched a desktop."""
+    with instance.http() as http:
+        made = http.post("/api/v1/users", json=PERSON)
+        assert made.status_code == 201, made.text
+    engine.open(instance.url)
+    for name, text in (("username", PERSON["username"]), ("current-password", PERSON["password"])):
+        engine.until("document.querySelector(args[0])", f"input[autocomplete={name}]")
+        engine.driver.find_element(By.CSS_SELECTOR, f"input[autocomplete={name}]").send_keys(text)
+    engine.press(Keys.ENTER)
+    engine.until("document.querySelector('[data-testid=launch-Desktop]')")
+    engine.driver.find_element(By.CSS_SELECTOR, "[data-testid=launch-Desktop]").click()
+    engine.until("document.querySelector('iframe[data-state=connected]')", within_s=60)
+    with engine.frame():
+        engine.until(f"({PAINTED})()")
+    yield Desk(engine, instance, engine.run("return location.pathname.split('/').at(-1)"))
+    empty(instance)
+    with instance.http() as http:
+        assert http.delete(f"/api/v1/users/{made.json()['user_id']}").status_code == 204
+
+
+def test_keys_paste_what_this_computer_has(desk: Desk):
+    """Without a permission to read the clipboard. WebKitGTK pastes nothing at Shift+Insert, in other pages either."""
+    desk.pad()
+    pasting = [(Keys.CONTROL, "v"), (Keys.CONTROL, Keys.SHIFT, "v"), (Keys.SHIFT, Keys.INSERT)]
+    for keys in pasting[: 2 if desk.engine.name == "WebKitGTK" else 3]:
+        text = f"of this computer äß日 {len(keys)} {keys[0] == Keys.CONTROL}"
+        desk.engine.copy(text)
+        desk.click()
+        desk.engine.press(*keys)
+        desk.eventually("cat /tmp/pad", text)
+        desk.engine.type("x")
+        desk.eventually("cat /tmp/pad", text + "x")
+
+
+def test_a_long_text_is_pasted_whole(desk: Desk):
+    desk.pad()
+    text = "".join(f"{number:06} äß日\n" for number in range(20_000))
+    desk.engine.copy(text)
+    desk.click()
+    desk.engine.press(Keys.CONTROL, "v")
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    desk.eventually("xclip -o -selection clipboard | sha256sum", f"{digest}  -\n")
+    desk.eventually("tr '\\r' '\\n' </tmp/pad | sha256sum", f"{digest}  -\n")
+
+
+def test_a_picture_is_pasted(desk: Desk):
+    if desk.engine.name == "WebKitGTK":
+        pytest.skip("WebKitGTK tells no page of a picture that is pasted")
+    desk.pad()
+    desk.engine.copy_picture(300, 200)
+    desk.click()
+    look = "-fullscreen -title Reads"
+    desk.shell(f"setsid xterm {look} -e bash -c {shlex.quote(READS)} >/dev/null 2>&1 &")
+    desk.eventually("xdotool getactivewindow getwindowname", "Reads\n")
+    desk.engine.press(Keys.CONTROL, "v")
+    desk.eventually("cat /tmp/pad", "   0   0   1  44   0   0   0 200\n")
+
+
+def test_a_text_that_the_panel_sent_is_pasted(desk: Desk):
+    desk.pad()
+    desk.engine.copy("older, of this computer")
+    desk.engine.tool("Clipboard")
+    desk.engine.find("//textarea[not(@readonly)]").send_keys("of the panel")
+    desk.engine.find("//button[.='Send']").click()
+    desk.click()
+    desk.engine.press(Keys.CONTROL, "v")
+    desk.eventually("cat /tmp/pad", "of the panel")
+
+
+def test_a_second_screen_has_pointer_keys_and_clipboard(desk: Desk):
+    desk.pad()
+    before = desk.engine.run("return innerWidth")
+    with desk.engine.window(lambda: desk.engine.tool("Second screen")):
+        with desk.engine.frame():
+            desk.engine.until("document.documentElement.dataset.painted")
+        desk.engine.copy("on the second screen")
+        desk.engine.pointer((300, 200))
+        desk.eventually("xdotool getmouselocation | cut -d' ' -f1,2", f"x:{before + 300} y:200\n")
+        desk.eventually("xdotool search --name Pad windowactivate; xdotool getactivewindow getwindowname", "Pad\n")
+        desk.engine.press(Keys.CONTROL, "v")
+        desk.eventually("cat /tmp/pad", "on the second screen")
+        desk.engine.type("é!")
+        desk.eventually("cat /tmp/pad", "on the second screené!")
+    desk.eventually("xdotool getdisplaygeometry | cut -d' ' -f1", f"{before}\n")
+
+
+def test_what_was_copied_in_the_session_is_pasted_there(desk: Desk):
+    desk.pad()
+    desk.engine.copy("older, of this computer")
+    desk.click()
+    desk.copy("newer, of the session")
+    desk.engine.press(Keys.CONTROL, "v")
+    desk.eventually("cat /tmp/pad", "newer, of the session")
+
+
+def test_what_was_copied_in_the_session_reaches_this_computer(desk: Desk):
+    """At once, or at the next input if the browser wants one."""
+    desk.pad()
+    for text in ("of the session äß日", "and once more"):
+        desk.copy(text)
+        desk.engine.press(Keys.SHIFT)
+        with desk.engine.frame():
+            desk.engine.until("document.getElementById('message').hidden")
+        assert desk.engine.pasted() == text
+        desk.click()
+
+
+def test_a_button_copies_what_the_browser_refused(desk: Desk):
+    desk.pad()
+    with desk.engine.frame():
+        desk.engine.run("navigator.clipboard.writeText = () => Promise.reject(new Error('refused'))")
+    desk.copy("refused")
+    with desk.engine.frame():
+        desk.engine.until("!document.getElementById('message').hidden")
+        desk.engine.run("delete navigator.clipboard.writeText")
+        desk.engine.find("//*[@id='message']/button[.='Copy']").click()
+        desk.engine.until("document.getElementById('message').hidden")
+    assert desk.engine.pasted() == "refused"
