@@ -47,9 +47,19 @@ export function localeOf(language: string, preferred: readonly string[]): string
   return preferred.find((tag) => tag.split('-')[0] === language) ?? language;
 }
 
+/** Gives libraries a language to format numbers in. On a Linux without a locale, browsers report "C", which `Intl` refuses. */
+export function correctTag(language: string): void {
+  try {
+    Intl.getCanonicalLocales(navigator.language);
+  } catch {
+    Object.defineProperty(navigator, 'language', { value: language, configurable: true });
+  }
+}
+
 /** Loads the texts of the language and makes it the language of the page. */
 export async function activateLanguage(): Promise<void> {
   const language = languageOf(keptText(CHOICE), navigator.languages);
+  correctTag(language);
   // English has no catalog: its messages are in the code that shows them.
   i18n.setMessagesCompiler((message) => compileMessage(message, language === 'en-XA' ? accented : undefined));
   const messages = (await CATALOGS[language]?.first())?.messages ?? {};

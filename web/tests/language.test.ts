@@ -4,7 +4,7 @@ import { shortDuration } from '../src/components/clock';
 import { bytes, milliseconds } from '../src/components/format';
 import { amountIn } from '../src/components/units';
 import { keepText, keptText } from '../src/kept';
-import { languageOf, localeOf } from '../src/language';
+import { correctTag, languageOf, localeOf } from '../src/language';
 import { messages } from '../src/locales/de/first.po';
 
 describe('the language of the console', () => {
@@ -27,6 +27,16 @@ describe('the language of the console', () => {
   ])('%s with %j has dates and numbers of %s', (language, preferred, locale) =>
     expect(localeOf(language, preferred)).toBe(locale),
   );
+});
+
+test.each([
+  ['C', 'de'],
+  ['en-GB', 'en-GB'],
+])('a browser that reports the language %s has numbers of %s', (reported, language) => {
+  vi.stubGlobal('navigator', { language: reported });
+  correctTag('de');
+  expect(navigator.language).toBe(language);
+  vi.unstubAllGlobals();
 });
 
 test('in a browser that keeps no texts, no language is chosen', () => {

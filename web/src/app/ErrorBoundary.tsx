@@ -2,13 +2,17 @@ import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
 import { Component, type ReactNode } from 'react';
+import { isNotFetched } from '../components/lazily';
 import styles from './ErrorBoundary.module.css';
 
-/** The messages of browsers for a module that could not be loaded. */
-const NOT_FETCHED = /dynamically imported module|importing a module script failed|preload CSS/i;
+interface Props {
+  children: ReactNode;
+  /** Replaces a failed part of a page. */
+  instead?: (error: Error) => ReactNode;
+}
 
 /** Replaces a failed page with the reason and the actions that help. */
-export class ErrorBoundary extends Component<{ children: ReactNode }, { error: Error | null }> {
+export class ErrorBoundary extends Component<Props, { error: Error | null }> {
   override state: { error: Error | null } = { error: null };
 
   static getDerivedStateFromError(error: Error) {
@@ -17,7 +21,8 @@ export class ErrorBoundary extends Component<{ children: ReactNode }, { error: E
 
   override render() {
     if (!this.state.error) return this.props.children;
-    const isFetch = NOT_FETCHED.test(this.state.error.message);
+    if (this.props.instead) return this.props.instead(this.state.error);
+    const isFetch = isNotFetched(this.state.error);
     return (
       <div className={styles.page}>
         <h1>{isFetch ? t`A part of this page did not load` : t`This page has an error`}</h1>

@@ -2,19 +2,15 @@ import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { ActionIcon, Title, Tooltip } from '@mantine/core';
 import { IconChartLine, IconTable } from '@tabler/icons-react';
-import { Suspense, useId, useMemo, useState } from 'react';
+import { useId, useMemo, useState } from 'react';
 import type { SeriesAnswer } from '../api/series';
-import { lazily } from '../components/lazily';
 import { ChartTable } from './ChartTable';
 import styles from './charts.module.css';
 import type { Cursor } from './cursor';
+import { Drawing } from './Drawing';
 import { Legend, Meaning } from './Legend';
 import { Marker } from './Marker';
-import type { Props as PlotProps } from './Plot';
 import { type ChartSpec, hasValues, linesOf, timesOf } from './shaping';
-
-/** The drawing and its library are loaded when the first chart is shown. */
-const Plot = lazily<'Plot', PlotProps>(() => import('./Plot'), 'Plot');
 
 interface Props {
   spec: ChartSpec;
@@ -69,9 +65,7 @@ export function TimeChart({ spec, answer, cursor, onPeriod }: Props) {
         <ChartTable title={title} times={times} lines={lines} unit={spec.unit} />
       ) : (
         <Marker spec={spec} times={times} lines={lines} cursor={cursor} onPeriod={onPeriod} labelledBy={id}>
-          <Suspense fallback={<div className={styles.loading} aria-busy />}>
-            <Plot times={times} lines={lines} kind={spec.kind} unit={spec.unit} cursor={cursor} onZoom={onPeriod} />
-          </Suspense>
+          <Drawing times={times} lines={lines} kind={spec.kind} unit={spec.unit} cursor={cursor} onZoom={onPeriod} />
         </Marker>
       )}
     </section>

@@ -1,20 +1,17 @@
 import { t } from '@lingui/core/macro';
 import { VisuallyHidden } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { Suspense, useId, useMemo } from 'react';
+import { useId, useMemo } from 'react';
 import { logHistogramQuery, type LogQuestion } from '../../../api/queries';
 import type { Schemas } from '../../../api/types';
 import { usePageCursor } from '../../../charts/cursor';
+import { Drawing } from '../../../charts/Drawing';
 import { Legend, Meaning } from '../../../charts/Legend';
 import { Marker } from '../../../charts/Marker';
-import type { Props as PlotProps } from '../../../charts/Plot';
 import { inAddress } from '../../../charts/range';
 import type { ChartSpec, Line, LineSpec } from '../../../charts/shaping';
-import { lazily } from '../../../components/lazily';
 import { enabledWhile, LEVELS } from './logFilter';
 import styles from './LogHistogram.module.css';
-
-const Plot = lazily<'Plot', PlotProps>(() => import('../../../charts/Plot'), 'Plot');
 
 type Level = (typeof LEVELS)[number];
 
@@ -55,9 +52,7 @@ export function LogHistogram({ question, live, onPeriod }: Props) {
       </div>
       {times.length > 1 ? (
         <Marker spec={spec} times={times} lines={lines} cursor={cursor} onPeriod={zoom} labelledBy={id}>
-          <Suspense>
-            <Plot times={times} lines={lines} kind="bars" unit="number" cursor={cursor} onZoom={zoom} />
-          </Suspense>
+          <Drawing times={times} lines={lines} kind="bars" unit="number" cursor={cursor} onZoom={zoom} />
         </Marker>
       ) : (
         <div className={styles.waiting} />
