@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.command import Command
+from selenium.webdriver.remote.file_detector import UselessFileDetector
 from selenium.webdriver.remote.remote_connection import RemoteConnection
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
@@ -270,14 +271,14 @@ def process(argv: list[str], log: Path, environment: dict[str, str], pass_fds: S
 
 
 @contextmanager
-def chromium(folder: Path, environment: dict[str, str]) -> Iterator[Engine]:
+def chromium(folder: Path) -> Iterator[Engine]:
     with chromium_options() as found:
         options = webdriver.ChromeOptions()
         options.binary_location = found["executable_path"]
         for argument in (*found["args"], "--headless=new", "--remote-debugging-pipe"):
             options.add_argument(argument)
         options.accept_insecure_certs = True
-        service = webdriver.ChromeService("/usr/bin/chromedriver", env={**os.environ, **environment})
+        service = webdriver.ChromeService("/usr/bin/chromedriver")
         driver = webdriver.Chrome(options, service)
         try:
             yield Engine("Chromium", driver)
@@ -287,46 +288,50 @@ def chromium(folder: Path, environment: dict[str, str]) -> Iterator[Engine]:
 
 @contextmanager
 def display(folder: Path) -> Iterator[dict[str, str]]:
-    """The variables of an X display with a window manager, for a browser that has no clipboard of pictures without."""
+    """The variables of an X display with a window manager, and of a sound card: a browser without them has no clipboard
+    for pictures and plays no sound."""
     log = folder / "display.log"
     reader, writer = os.pipe()
     argv = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1600x1000x24", "-nolisten", "tcp"]
     with process(argv, log, {}, pass_fds=[writer]):
         os.close(writer)
         with os.fdopen(reader) as found:
-            environment = {"DISPLAY": f":{int(found.readline())}", "HOME": str(folder), "LC_ALL": "en_US.UTF-8"}
-        with process(["openbox"], log, environment):
+            environment = {"DISPLAY": f":{int(found.readline())}", "HOME": str(folder), "LC_ALL": "C.UTF-8"}
+        environment["PULSE_SERVER"] = f"unix:{folder}/sound"
+        sound = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--load=module-null-sink"]
+        sound += [f"--load=module-native-protocol-unix socket={folder}/sound auth-anonymous=1"]
+        with process(["openbox"], log, environment), process(sound, log, {"HOME": str(folder)}):
             yield environment
 
 
 @contextmanager
-def firefox(folder: Path, environment: dict[str, str]) -> Iterator[Engine]:
+def firefox(folder: Path) -> Iterator[Engine]:
     profile = folder / "profile"
     profile.mkdir()
     preferences = {**PREFERENCES, "browser.download.dir": str(folder)}
     lines = (f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in preferences.items())
     (profile / "user.js").write_text("\n".join(lines))
     argv = [FIREFOX, "--marionette", "--no-remote", "--profile", str(profile)]
-    with display(folder) as shown, process(argv, folder / "firefox.log", {**environment, **shown}):
+    with display(folder) as shown, process(argv, folder / "firefox.log", shown):
         port = profile / "MarionetteActivePort"
         wait_for(lambda: port.exists() and port.read_text(), "Firefox listens")
         options = webdriver.FirefoxOptions()
         options.accept_insecure_certs = True
         connection = Marionette(int(port.read_text()))
         try:
-            yield Engine("Firefox", WebDriver(connection, options=options))
+            yield Engine("Firefox", WebDriver(connection, options=options, file_detector=UselessFileDetector()))
         finally:
             connection.close()
 
 
 @contextmanager
-def webkit(folder: Path, environment: dict[str, str]) -> Iterator[Engine]:
+def webkit(folder: Path) -> Iterator[Engine]:
     with display(folder) as shown:
         options = WebKitGTKOptions()
         options.binary_location = MINI_BROWSER
         options.add_argument("--automation")
         options.set_capability("acceptInsecureCerts", True)
-        service = webdriver.WebKitGTKService("/usr/bin/WebKitWebDriver", env={**os.environ, **environment, **shown})
+        service = webdriver.WebKitGTKService("/usr/bin/WebKitWebDriver", env={**os.environ, **shown})
         driver = webdriver.WebKitGTK(options=options, service=service)
         try:
             yield Engine("WebKitGTK", driver)
@@ -334,7 +339,7 @@ def webkit(folder: Path, environment: dict[str, str]) -> Iterator[Engine]:
             driver.quit()
 
 
-ENGINES: Final[dict[str, Callable[[Path, dict[str, str]], Any]]] = {
+ENGINES: Final[dict[str, Callable[[Path], AbstractContextManager[Engine]]]] = {
     "chromium": chromium,
     "firefox": firefox,
     "webkit": webkit,
