@@ -8,11 +8,12 @@ not change; no session gets two actions; repeated planning converges; a pool wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from greenroom.core.launch.placement import Rejection, place, placement_request_of, serves
+from greenroom.core.launch.placement import PlacementAgent, Rejection, place, placement_request_of, serves
 from greenroom.core.pool import rotation, shortfalls
 from greenroom.core.pool.model import (
     START_STATUSES,
@@ -30,6 +31,9 @@ from greenroom.core.session.states import SessionStatus
 
 MAX_CREATES: Final = 32
 """The maximum number of sessions that one plan inserts, so that its transaction stays short."""
+
+MAX_SPREAD_LOAD: Final = 0.8
+"""The load of a host, 0 to 1, above which a pool prefers hosts with less load to spreading its sessions."""
 
 
 @dataclass(slots=True)
@@ -66,7 +70,7 @@ def plan(snapshot: PoolSnapshot) -> PoolPlan:
     _end_on_unavailable_agents(snapshot, remaining, desired, draft)
 
     missing = max(0, target - len(remaining))
-    _fill(snapshot, _permitted_creates(snapshot, remaining, missing, backoff), missing, draft)
+    _fill(snapshot, remaining, _permitted_creates(snapshot, remaining, missing, backoff), missing, draft)
     _end_drained(snapshot, draft)
     is_settled = (
         target == desired and not draft.ended and not draft.creates and (missing == 0 or draft.rejected is not None)
@@ -177,7 +181,25 @@ def _permitted_creates(
     return min(missing, MAX_CREATES)
 
 
-def _fill(snapshot: PoolSnapshot, permitted: int, missing: int, draft: _Draft) -> None:
+def _spread(
+    snapshot: PoolSnapshot, candidates: Sequence[PlacementAgent], staged: Mapping[str, int]
+) -> Sequence[PlacementAgent]:
+    """Return the candidates in the order in which they get sessions of this pool.
+
+    With Least Load, hosts with fewer sessions of the pool come first, so that the loss of one host does not empty the
+    pool. Hosts above `MAX_SPREAD_LOAD` come last, because sessions start slowly there. `staged`: Agent id → number.
+    """
+    if snapshot.strategy != "Least Load":
+        return candidates
+    return sorted(
+        candidates, key=lambda agent: (agent.silent, agent.load > MAX_SPREAD_LOAD, staged.get(agent.agent_id, 0))
+    )
+
+
+def _fill(
+    snapshot: PoolSnapshot, remaining: Sequence[PooledSession], permitted: int, missing: int, draft: _Draft
+) -> None:
+    staged = Counter(session.agent_id for session in remaining)
     request = placement_request_of(snapshot.image)
     agents = {agent.agent_id: agent for agent in snapshot.agents}
     desired = snapshot.config.num_sessions
@@ -186,8 +208,10 @@ def _fill(snapshot: PoolSnapshot, permitted: int, missing: int, draft: _Draft) -
         if not placement.candidates:
             draft.rejected = placement.rejected
             return
-        choice = shortfalls.choose_agent(placement.candidates, snapshot.failed_agent_ids)
+        candidates = _spread(snapshot, placement.candidates, staged)
+        choice = shortfalls.choose_agent(candidates, snapshot.failed_agent_ids)
         agent = choice.agent
+        staged[agent.agent_id] += 1
         agents[agent.agent_id] = agent.with_one_more(request)
         placement_text = f"placed on {agent.hostname}{choice.avoided_text}"
         draft.creates.append(
@@ -213,7 +237,9 @@ def _rotate(snapshot: PoolSnapshot, remaining: Sequence[PooledSession], draft: _
     original, reason = due
     placement = place(snapshot.agents, placement_request_of(snapshot.image), snapshot.strategy)
     if placement.candidates:
-        choice = shortfalls.choose_agent(placement.candidates, snapshot.failed_agent_ids)
+        staged = Counter(session.agent_id for session in remaining if session is not original)
+        candidates = _spread(snapshot, placement.candidates, staged)
+        choice = shortfalls.choose_agent(candidates, snapshot.failed_agent_ids)
         placement_text = f"placed on {choice.agent.hostname}{choice.avoided_text}"
         reason = f"it replaces {original.session_id}, because {reason}; {placement_text}."
         draft.creates.append(Create(choice.agent.agent_id, reason, replaces=original.session_id))

