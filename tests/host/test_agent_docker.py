@@ -161,7 +161,7 @@ async def test_a_container_killed_or_removed_by_hand_fails_and_stays_away(
     docker("rm", "-f", f"gr-{removed}")
     await world.until(lambda: world.state(killed) == "failed" and world.state(removed) == "failed")
     assert world.observed[killed].exit_code == 137
-    assert world.observed[killed].error == "The container ended by itself with exit code 137."
+    assert world.observed[killed].error == "The container was killed with SIGKILL (exit code 137), not by Greenroom."
     await asyncio.sleep(1)  # to see that neither comes back
     assert inspect(killed)["State"]["Running"] is False
     assert inspect(removed) == {}

@@ -89,7 +89,7 @@ function number(value: number, digits: number, locale: string): string {
 export function shown(value: Value | undefined, unit: Unit, locale = localeOfPage()): string {
   if (value === null || value === undefined) return '–';
   if (unit === 's') return `${number(value, value < 10 ? 2 : 0, locale)} s`;
-  if (unit !== 'bytes') return number(value, unit === 'cores' ? 2 : 1, locale);
+  if (unit !== 'bytes') return number(value, unit === 'cores' ? 2 : 0, locale);
   const size = Math.abs(value);
   const step = size >= 1 ? Math.min(BYTE_UNITS.length - 1, Math.floor(Math.log10(size) / 3)) : 0;
   return `${number(value / 1000 ** step, 1, locale)} ${BYTE_UNITS[step] ?? ''}`;

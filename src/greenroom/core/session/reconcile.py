@@ -197,7 +197,7 @@ def _full_share(
 def _after_unexpected_exit(desired: DesiredContainer, observed: ObservedContainer) -> Action:
     if desired.want is Want.STOPPED:
         return _action(ActionKind.STOP, desired, "the container ended before it was stopped; this counts as the stop")
-    reason = observed.ended or f"the container ended by itself with exit code {observed.exit_code}"
+    reason = observed.ended or unexpected_exit_text(observed.exit_code).removesuffix(".").replace("The", "the", 1)
     return _action(ActionKind.EXAMINE, desired, reason)
 
 
@@ -321,10 +321,16 @@ _OBSERVED_STATES: Final = {
 }
 
 
+_SIGNALS: Final = {137: "SIGKILL", 143: "SIGTERM"}
+"""Exit codes of containers whose first process was ended by a signal."""
+
+
 def unexpected_exit_text(exit_code: int | None, *, out_of_memory: bool = False) -> str:
-    """Return the sentence for a container that ended by itself."""
+    """Return the sentence for a container that ended without an instruction of its Agent."""
     if out_of_memory:
         return f"The container ran out of memory and ended with exit code {exit_code}; raise the workspace's memory."
+    if signal := _SIGNALS.get(exit_code or 0):
+        return f"The container was killed with {signal} (exit code {exit_code}), not by Greenroom."
     return f"The container ended by itself with exit code {exit_code}."
 
 

@@ -86,6 +86,11 @@ def test_next_step(want: Want, state: ContainerState | None, known: JournalFacts
         ),
         (one(wanted(), seen(EXITED)), ActionKind.EXAMINE, "the container ended by itself with exit code 3"),
         (
+            one(wanted(), seen(EXITED, exit_code=137)),
+            ActionKind.EXAMINE,
+            "the container was killed with SIGKILL (exit code 137), not by Greenroom",
+        ),
+        (
             one(wanted(Want.STOPPED), seen(EXITED)),
             ActionKind.STOP,
             "the container ended before it was stopped; this counts as the stop",

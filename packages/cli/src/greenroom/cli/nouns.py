@@ -33,7 +33,9 @@ def _permission_text(config: Row) -> str:
 
 
 def _user_of_session(session: Row) -> str:
-    """Return the user, or a note that the session waits in a pool for a user."""
+    """Return the user, or a note that the session waits in a pool for a user or is quarantined."""
+    if session["set_aside_reason"]:
+        return "(quarantined)"
     waits = session["staging_config_id"] and not session["user_id"]
     return session["username"] or ("(staged)" if waits else "-")
 
@@ -219,6 +221,7 @@ _NOUNS: Final = (
             "image_friendly_name status zone_name",
             Column("Agent", "hostname"),
             "created",
+            Column("Quarantine", "set_aside_reason", wide=True),
             Column("Origin", lambda session: "staged" if session["staging_config_id"] else "on demand", wide=True),
             wide="expires",
         ),
