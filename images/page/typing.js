@@ -25,7 +25,7 @@ function contentOf(clipboard) {
 /**
  * Listen to the field. `pass(kind, key)` gets a key as KeyboardEvent takes it and says whether the browser shall leave it
  * alone; `press(keysym)` and `type(text)` what was composed. `paste({ text, image })` gets what this computer's clipboard has:
- * browsers tell it to every page when the user pastes. Keys wait for its promise. Returns a function that drops these keys.
+ * every page gets it when the user pastes. Keys wait for its promise. Returns a function that drops these keys.
  */
 export function takeTyping(field, { pass, press, type, paste }) {
   const down = new Set();

@@ -213,7 +213,7 @@ def test_a_long_text_is_pasted_whole(desk: Desk):
 
 def test_a_picture_is_pasted(desk: Desk):
     if desk.engine.name == "WebKitGTK":
-        pytest.skip("WebKitGTK tells no page of a picture that is pasted")
+        pytest.skip("WebKitGTK gives pictures that are pasted to no page")
     desk.pad()
     desk.engine.copy_picture(300, 200)
     desk.click()
