@@ -16,7 +16,7 @@ export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: ()
     navigator.clipboard
       .readText()
       .then(setText, (error: unknown) =>
-        showError(t`The browser does not allow this page to read the clipboard`, error),
+        showError(t`The browser does not allow this page to read the clipboard. Press Ctrl+V in the field`, error),
       );
   const copy = () =>
     navigator.clipboard.writeText(page.clipboard ?? '').then(
