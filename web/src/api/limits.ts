@@ -64,7 +64,7 @@ export const LIMITS = {
     page_path: { type: 'string', maxLength: 4096 },
     start_page: { type: 'string', maxLength: 4096 },
     ready_path: { type: 'string', maxLength: 4096 },
-    persistent_profile_path: { type: 'string', maxLength: 4096 },
+    persistent_profile_path: { type: 'string', maxLength: 2000 },
     session_time_limit: { type: 'integer', minimum: 0, maximum: 1000000000 },
     name: { type: 'string', maxLength: 255 },
     friendly_name: { type: 'string', maxLength: 255 },

@@ -16,7 +16,7 @@ from greenroom.core.errors import Invalid
 from greenroom.core.web_filter import MAX_DOMAINS, normal_domain
 from greenroom.core.workspace import exec_config, page, run_config
 from greenroom.core.workspace.definition import PullPolicy, reference_problem
-from greenroom.core.workspace.volumes import mappings_problem, profile_problem
+from greenroom.core.workspace.volumes import MAX_PROFILE_BYTES, mappings_problem, profile_problem
 from greenroom.db.workspace.filter_policies import StoredPolicy
 
 T = TypeVar("T")
@@ -166,7 +166,7 @@ VolumeMappings = Annotated[
     _validated_by_problem(mappings_problem),
     Field(description='folders of the host: PATH={"bind": …, "mode": …}'),
 ]
-ProfilePath = Annotated[Text | None, AfterValidator(_profile_path)]
+ProfilePath = Annotated[Annotated[Text, Field(max_length=MAX_PROFILE_BYTES)] | None, AfterValidator(_profile_path)]
 PagePath = Annotated[
     Text,
     _validated_by_problem(page.page_path_problem),

@@ -74,7 +74,7 @@ _OPTIONS: Final = ("bind", "gid", "mode", "required", "skip_check", "uid")
 _MAX_NAME: Final = 200
 _MAX_TOKEN: Final = _MAX_NAME + 17
 """The maximum characters of the value of a token: a name of a folder with its digest (`folder_name`)."""
-_MAX_PROFILE_BYTES: Final = 2000
+MAX_PROFILE_BYTES: Final = 2000
 """The maximum bytes of the path of a profile with its values. The index of the paths in use stores no longer ones."""
 
 
@@ -148,8 +148,8 @@ def profile_problem(path: str) -> str | None:
     longest = path
     for token in TOKENS:
         longest = longest.replace(token, "x" * _MAX_TOKEN)
-    if len(longest.encode()) > _MAX_PROFILE_BYTES:
-        return f"The path must have at most {_MAX_PROFILE_BYTES} bytes, also for the longest name of a user."
+    if len(longest.encode()) > MAX_PROFILE_BYTES:
+        return f"The path must have at most {MAX_PROFILE_BYTES} bytes, also for the longest name of a user."
     return _path_problem(path)
 
 
