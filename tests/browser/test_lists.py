@@ -247,3 +247,32 @@ def test_a_session_shows_what_it_uses(admin: Person, user: Person, instance: Ins
     row = admin.row(user.username)
     expect(row.locator("td[data-title=CPU]")).to_have_text(re.compile(r"^\d+ %$"), timeout=40_000)
     expect(row.locator("td[data-title=Memory]")).to_have_text(re.compile("MB$|GB$"))
+
+
+def test_the_actions_of_rows_and_undo_are_never_cut(admin: Person, instance: Instance):
+    (agent, *_) = instance.call("GET", "/agents")
+    page = admin.page
+    admin.open("/admin/infrastructure/agents")
+    # A value that is too long for the table: it is wider than its page.
+    page.get_by_role("cell").filter(has_text="running").first.evaluate("each => each.style.minWidth = '1400px'")
+    row = page.get_by_role("row").filter(has_text=agent["hostname"])
+    last = row.get_by_role("button").last
+    expect(last).to_be_visible()
+    box, region = last.bounding_box(), page.get_by_role("region", name="Docker Agents").bounding_box()
+    assert box is not None
+    assert region is not None
+    assert box["x"] + box["width"] <= region["x"] + region["width"], "the actions are beside the scrolled cells"
+    page.reload()
+    row.get_by_role("button", name=re.compile("^Drain")).click()
+    notices = page.get_by_role("alert").filter(has_text=agent["hostname"])
+    expect(notices).to_contain_text("is draining")
+    row.get_by_role("button", name=re.compile("^End draining")).click()
+    expect(notices).to_have_count(1)
+    expect(notices).to_contain_text("accepts sessions again")
+    notice, undo = notices.bounding_box(), notices.get_by_role("button", name="Undo").bounding_box()
+    header = page.get_by_role("banner").bounding_box()
+    assert notice is not None
+    assert undo is not None
+    assert header is not None
+    assert undo["x"] + undo["width"] <= notice["x"] + notice["width"]
+    assert notice["y"] >= header["y"] + header["height"]

@@ -99,9 +99,22 @@ test('with a text, actions come before what the server found', () => {
     recent: [entry('x', 'Recent')],
     pages: [],
     creations: [],
-    found: [entry('f', 'Found'), entry('a', 'Actions')],
+    found: [entry('f', 'Found')],
   };
-  expect(shownFor('a', all).map(({ title }) => title)).toEqual(['a', 'f']);
+  expect(shownFor('a', { ...all, creations: [entry('a', 'Actions')] }).map(({ title }) => title)).toEqual(['a', 'f']);
+});
+
+test('Enter after the exact name of an object opens it, and only a verb finds an action', () => {
+  const pages = [entry('Hosts of mc-host-2'), entry('Zones')];
+  const found = entriesOfHit(hit('agent', 'mc-host-2', 'running'), me('agents_view', 'agents_modify'));
+  const titles = (text: string) =>
+    shownFor(text, { recent: [], pages, creations: [], found }).map(({ title }) => title);
+  expect(titles('MC-host-2 ')).toEqual(['mc-host-2', 'Hosts of mc-host-2']);
+  expect(titles('mc-host')).toEqual(['Hosts of mc-host-2', 'mc-host-2']);
+  expect(titles('disable mc-host-2')).toEqual(['Disable Agent mc-host-2', 'mc-host-2']);
+  const zones = entriesOfHit(hit('group', 'Zones'), me('groups_view'));
+  const all = { recent: [], pages, creations: [], found: zones };
+  expect(shownFor('zones', all).map(({ section }) => section)).toEqual(['Pages', 'Found']);
 });
 
 test('actions need the permission, and fit the status', () => {

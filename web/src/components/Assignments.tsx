@@ -49,8 +49,8 @@ export function Assignments({ caption, noun, assigned, all, onAdd, onRemove, tou
     const name = all.find((each) => each.id === id)?.label ?? id;
     const [adding, removing] = [() => onAdd(id), () => onRemove(id)];
     return isAdded
-      ? undoable(adding, removing, t`${name} was added.`)
-      : undoable(removing, adding, t`${name} was removed.`);
+      ? undoable(adding, removing, t`${name} was added.`, id)
+      : undoable(removing, adding, t`${name} was removed.`, id);
   };
   const add = useAction((id: string) => change(id, true), touched, words.notAdded);
   const remove = useAction((id: string) => change(id, false), touched, t`Not removed`);

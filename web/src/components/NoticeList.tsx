@@ -2,15 +2,19 @@ import '@mantine/notifications/styles.layer.css';
 import { Notifications, notifications } from '@mantine/notifications';
 import { useQuery } from '@tanstack/react-query';
 import { useCallback, useState } from 'react';
+import { useLocation } from 'react-router';
 import { MeContext, meQuery } from '../api/auth';
 import type { Subject } from '../why/subject';
+import styles from './feedback.module.css';
 import { OpenWhyContext, WhyOpened } from '../why/WhyButton';
 
 /**
- * All notices, at the upper right. "Why?" in a notice closes the notices, which would lie over the panel and close by
+ * All notices: at the upper right, below the header, and at the left of a desktop, whose panels are at the right. "Why?" in a notice closes the notices, which would lie over the panel and close by
  * themselves, and shows what the user may see.
  */
 export function NoticeList() {
+  const { pathname } = useLocation();
+  const position = pathname.startsWith('/session/') ? 'top-left' : 'top-right';
   const { data: me } = useQuery({ ...meQuery, enabled: false });
   const [asked, setAsked] = useState<Subject | null>(null);
   const open = useCallback((subject: Subject) => {
@@ -21,7 +25,7 @@ export function NoticeList() {
   return (
     <MeContext value={me ?? null}>
       <OpenWhyContext value={open}>
-        <Notifications position="top-right" />
+        <Notifications position={position} className={styles.notices ?? ''} />
       </OpenWhyContext>
       {asked && <WhyOpened subject={asked} onClose={close} />}
     </MeContext>

@@ -5,6 +5,7 @@ import { notifications } from '@mantine/notifications';
 import { useQueryClient } from '@tanstack/react-query';
 import { changedSince } from './changes';
 import { showDone, showError } from './feedback';
+import styles from './feedback.module.css';
 import { warningsOf } from './saving';
 
 type Values = Record<string, unknown>;
@@ -32,9 +33,17 @@ export function showUndo(message: string, { saved, read, restore, titleOf = (nam
   });
 }
 
-/** A notice with the button Undo, which calls `restore`. If it fails, another notice has the reason. */
-function offerUndo(message: string, restore: () => Promise<unknown>, color = 'accent'): void {
+/** What a notice is about → its id. */
+const shown = new Map<string, string>();
+
+/**
+ * A notice with the button Undo, which calls `restore`. If it fails, another notice has the reason. A notice replaces the
+ * earlier one `about` the same, which would contradict it.
+ */
+function offerUndo(message: string, restore: () => Promise<unknown>, color = 'accent', about = message): void {
   const id = `undo-${crypto.randomUUID()}`;
+  notifications.hide(shown.get(about) ?? '');
+  shown.set(about, id);
   const undo = async () => {
     notifications.hide(id);
     try {
@@ -52,8 +61,8 @@ function offerUndo(message: string, restore: () => Promise<unknown>, color = 'ac
     closeButtonProps: { 'aria-label': t`Dismiss` },
     message: (
       <Group justify="space-between" wrap="nowrap" gap="sm">
-        <span>{message}</span>
-        <Button variant="default" size="compact-sm" onClick={() => void undo()}>
+        <span className={styles.words}>{message}</span>
+        <Button flex="none" variant="default" size="compact-sm" onClick={() => void undo()}>
           <Trans>Undo</Trans>
         </Button>
       </Group>
@@ -63,19 +72,19 @@ function offerUndo(message: string, restore: () => Promise<unknown>, color = 'ac
 
 /**
  * A function that runs a change. Its notice is `done` with the warnings of the server, and the button Undo, which calls
- * `reverse` and reads the lists in `touched` again.
+ * `reverse` and reads the lists in `touched` again. It replaces the earlier notice `about` the same.
  */
 export function useUndoable(
   touched: string[],
-): (run: () => Promise<unknown>, reverse: () => Promise<unknown>, done: string) => Promise<void> {
+): (run: () => Promise<unknown>, reverse: () => Promise<unknown>, done: string, about: string) => Promise<void> {
   const queries = useQueryClient();
-  return async (run, reverse, done) => {
+  return async (run, reverse, done, about) => {
     const warnings = warningsOf(await run());
     const undo = async () => {
       await reverse();
       await Promise.all(touched.map((key) => queries.invalidateQueries({ queryKey: [key] })));
     };
-    offerUndo([done, ...warnings].join(' '), undo, warnings.length > 0 ? 'warning' : 'accent');
+    offerUndo([done, ...warnings].join(' '), undo, warnings.length > 0 ? 'warning' : 'accent', about);
   };
 }
 
@@ -91,5 +100,6 @@ export function useUndoableSwitch(
       () => set(isOn),
       () => set(!isOn),
       done(isOn),
+      done(true),
     );
 }

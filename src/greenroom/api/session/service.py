@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
@@ -160,7 +161,14 @@ def progress_of(session: Session, *, shows_causes: bool, queue: QueuePosition | 
     """
     staged = session.staging_config_id is not None and session.user_id is not None
     error = (session.error or session.set_aside_reason or "no reason was given") if shows_causes else ""
-    progress = start_progress(session.status, session.steps, staged=staged, error=error, queue=queue)
+    progress = start_progress(
+        session.status,
+        session.steps,
+        staged=staged,
+        error=error,
+        queue=queue,
+        status_since=time.time() - session.status_age_s,
+    )
     if session.awaits_successor:
         return replace(progress, message="The session failed; another session is starting")
     if session.stopped_reason and session.status in STOPPED_OR_PAUSED:

@@ -108,12 +108,14 @@ def start_progress(
     staged: bool,
     error: str = "",
     queue: QueuePosition | None = None,
+    status_since: float | None = None,
 ) -> StartProgress:
     """Return the content of the connecting screen of a session.
 
     `recorded` maps the names of the rows of `session_steps` to their times. `staged` is True if only the steps of the
     hand-over are displayed. `error` is the reason of a failure, as Agent and container report it; empty for users who
-    are not administrators. `queue` is the position of a session that waits for its turn.
+    are not administrators. `queue` is the position of a session that waits for its turn. `status_since` is the time of
+    the last change of the status, in seconds since the epoch.
     """
     kinds = STAGED if staged else ON_DEMAND
     kinds_to_display = (kind for kind in kinds if kind.always or kind.name in recorded)
@@ -123,8 +125,9 @@ def start_progress(
         percent = 100 if status in (SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST) else percent
         message = _MESSAGES.get(status, message)
     elif percent == 100:
-        # `ready` may belong to an earlier start. The percentage must not be 100 before the current start is complete.
+        # The recorded steps belong to an earlier start, such as that before a stop. The Agent records none of this one.
         percent, message = 50, "Starting again"
+        steps = (ProgressStep("requested", "Requested", status_since), ProgressStep("ready", "Ready", None))
     if status is SessionStatus.FAILED:
         failure_text = "stopped working" if "ready" in recorded else "could not be started"
         message = f"The session {failure_text}: {error}" if error else failure_message(recorded)

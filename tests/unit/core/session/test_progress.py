@@ -100,8 +100,9 @@ def test_a_failure_is_described_by_how_far_it_had_come():
 
 
 def test_a_resumed_session_is_not_ready_because_it_once_was():
-    shown = start_progress(S.STARTING, {"ready": 1.0}, staged=False)
+    shown = start_progress(S.STARTING, dict.fromkeys(NAMES, 1.0), staged=False, status_since=90.0)
     assert (shown.percent, shown.message) == (50, "Starting again")
+    assert [(step.name, step.at) for step in shown.steps] == [("requested", 90.0), ("ready", None)]
 
 
 def test_before_anything_was_recorded_it_is_requested():

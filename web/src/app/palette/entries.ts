@@ -219,18 +219,15 @@ export function literallyAskedFor(text: string): string {
   return verbsOf(text).length > 0 ? wordsOf(text).join(' ') : '';
 }
 
-/** The maximum number of actions that a text without a verb shows. */
-const MAX_ACTIONS = 3;
-
 /**
  * With verbs in the text, the actions that have them, and the objects; a verb alone only shows objects with this word.
- * Without verbs, the objects, with their actions if they are few.
+ * Without verbs, the objects only, so that Enter after a name never changes anything.
  */
 function withVerbs(found: Entry[], text: string): Entry[] {
   const verbs = verbsOf(text);
   const actions = found.filter(({ section }) => section === 'Actions');
   const objects = found.filter(({ section }) => section !== 'Actions');
-  if (verbs.length === 0) return actions.length > MAX_ACTIONS ? objects : found;
+  if (verbs.length === 0) return objects;
   const wanted = actions.filter((entry) => verbs.every((verb) => entry.verbs?.includes(verb)));
   return [...wanted, ...(wordsBeside(verbs, text).length > 0 ? objects : matching(objects, text))];
 }
@@ -243,7 +240,10 @@ export function shownFor(text: string, all: { recent: Entry[]; pages: Entry[]; c
   const entries = text.trim()
     ? [...pages.slice(0, MAX_PAGES), ...matching(all.creations, text), ...withVerbs(all.found, text)]
     : [...all.recent, ...pages];
-  const order = (entry: Entry) => SECTIONS.indexOf(entry.section);
+  const isNamed = ({ title }: Entry) => title.toLowerCase() === text.trim().toLowerCase();
+  const isPage = pages.some(isNamed);
+  // The object with exactly this name comes before pages and actions that only contain the name.
+  const order = (entry: Entry) => (entry.kind && !isPage && isNamed(entry) ? -1 : SECTIONS.indexOf(entry.section));
   const once = entries.filter(({ to }, index) => entries.findIndex((other) => other.to === to) === index);
   return once.sort((a, b) => order(a) - order(b));
 }
