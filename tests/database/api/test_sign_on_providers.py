@@ -40,6 +40,16 @@ async def test_a_registered_client_passes_every_step(provider: Provider, admin: 
     assert (step, detail) == ("client", "The provider accepts the client ID and the client secret.")
 
 
+async def test_saving_a_provider_that_does_not_work_has_a_warning(provider: Provider, admin: Client):
+    assert (await offer(admin, provider.issuer))["warnings"] == []
+    dead = await offer(admin, "https://login.invalid", "dead")
+    (warning,) = dead["warnings"]
+    assert warning.startswith("Saved, but no user can log in with Dead: The host login.invalid cannot be found")
+    own = f"{PROVIDERS}/{dead['provider_id']}"
+    assert (await admin.patch(own, json={"enabled": False})).json()["warnings"] == [], "users do not see it"
+    assert (await admin.patch(own, json={"enabled": True})).json()["warnings"] == [warning]
+
+
 async def test_a_wrong_client_secret_is_named(provider: Provider, admin: Client):
     step, detail = await last_step_of(admin, provider.issuer, client_secret="wrong")
     assert step == "client"

@@ -140,9 +140,20 @@ def test_an_import_without_errors_creates_each_user_in_one_request(
     assert users.last == ("POST", "/users", {"username": "ada", "groups": ["id of All Users", "id of Staff"]})
 
 
+def test_an_import_of_many_users_shows_its_progress(users: Pretended, greenroom: Callable[..., Done], tmp_path: Path):
+    (tmp_path / "users.csv").write_text("username\n" + "".join(f"user-{n}\n" for n in range(450)))
+    users.answers["POST", "/users"] = {"user_id": "new"}
+    done = greenroom("users", "import", str(tmp_path / "users.csv"))
+    assert done.code == 0, done.err
+    created = [json.loads(each.content)["username"] for each in users.asked if each.method == "POST"]
+    assert sorted(created) == sorted(f"user-{n}" for n in range(450))
+    assert [line for line in done.err.splitlines() if " of " in line] == ["200 of 450 users", "400 of 450 users"]
+
+
 def test_an_import_reports_each_refused_line_and_applies_the_others(
-    users: Pretended, greenroom: Callable[..., Done], tmp_path: Path
+    users: Pretended, greenroom: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr("greenroom.cli.configuration.users.PARALLEL", 1)  # the answers have an order
     (tmp_path / "users.csv").write_text("username\nada\nbob\ncy\n")
     made = httpx.Response(201, json={"user_id": "new"})
     users.answers["POST", "/users"] = [made, problem(422, "invalid", "The password is too short."), made]

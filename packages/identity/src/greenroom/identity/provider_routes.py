@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -67,8 +67,11 @@ async def list_sign_on_providers(db: Db, page: Paging, request: Request) -> list
 
 
 @router.post("/sign-on-providers", status_code=201, dependencies=[requires("settings_modify")])
-async def create_sign_on_provider(body: ProviderCreate, change: ChangeDep, request: Request) -> ProviderView:
-    """Create a provider. Its client secret is encrypted and never returned.
+async def create_sign_on_provider(
+    body: ProviderCreate, change: ChangeDep, context: SignOnContextDep, request: Request
+) -> ProviderView:
+    """Create a provider. Its client secret is encrypted and never returned. An enabled provider is tested; `warnings`
+    has the result.
 
     Rules also need `groups_modify` and the permissions of their groups, and `create_users` needs `users_create`.
     """
@@ -85,7 +88,7 @@ async def create_sign_on_provider(body: ProviderCreate, change: ChangeDep, reque
         provider_id = await statements.insert_provider(connection, body.name, fields, encrypted, key)
     created = await statements.get_provider(change.db, provider_id)
     change.audit(LogCode.SIGN_ON_PROVIDER_CREATED, created.title, after=_audit_values(created))
-    return _view(created, request)
+    return await _tested_view(created, context, request)
 
 
 @router.post("/sign-on-providers/preview", dependencies=[requires("settings_modify")])
@@ -163,7 +166,7 @@ async def update_sign_on_provider(
     if not after.enabled:
         logins = await statements.logins_at_provider(change.db, after.provider_id)
         await end_logins(context, logins, f"{after.title} was disabled.")
-    return _view(after, request)
+    return await _tested_view(after, context, request)
 
 
 @router.post(
@@ -226,14 +229,7 @@ async def _end_logins_and_lock(
 @router.post("/sign-on-providers/{provider_id}/test", dependencies=[requires("settings_modify")])
 async def test_sign_on_provider(provider_id: UUID, context: SignOnContextDep, request: Request) -> DiagnosisView:
     """Test a provider step by step, up to the first step that fails. No user is logged in."""
-    provider = await statements.get_provider(context.db, str(provider_id))
-    origin = origin_of(request)
-    if provider.protocol == "saml":
-        diagnosis: Diagnosis = SamlDiagnosis(context, provider, origin)
-    else:
-        address = redirect_uri(origin, provider.name)
-        diagnosis = OidcDiagnosis(provider, context.client_secret(provider), address)
-    results = await diagnosis.run()
+    results = await _diagnosis_of(await statements.get_provider(context.db, str(provider_id)), context, request).run()
     return DiagnosisView(passed=results[-1].passed, steps=[DiagnosisStep.model_validate(result) for result in results])
 
 
@@ -308,7 +304,23 @@ async def _new_service_key(change: CallerChange, name: str) -> bytes:
     return change.secrets.encrypt(msgspec.json.encode(key).decode())
 
 
-def _view(provider: SignOnProvider, request: Request) -> ProviderView:
+def _diagnosis_of(provider: SignOnProvider, context: SignOnContext, request: Request) -> Diagnosis:
+    origin = origin_of(request)
+    if provider.protocol == "saml":
+        return SamlDiagnosis(context, provider, origin)
+    return OidcDiagnosis(provider, context.client_secret(provider), redirect_uri(origin, provider.name))
+
+
+async def _tested_view(provider: SignOnProvider, context: SignOnContext, request: Request) -> ProviderView:
+    """Return the view of a saved provider. If users see it on the log-in page but cannot log in, it has a warning."""
+    if not provider.enabled:
+        return _view(provider, request)
+    last = (await _diagnosis_of(provider, context, request).run())[-1]
+    warnings = [] if last.passed else [f"Saved, but no user can log in with {provider.title}: {last.detail}"]
+    return _view(provider, request, warnings)
+
+
+def _view(provider: SignOnProvider, request: Request, warnings: Sequence[str] = ()) -> ProviderView:
     callback = redirect_uri(origin_of(request), provider.name)
     address = callback.removesuffix("callback")
     return ProviderView.of(
@@ -316,6 +328,7 @@ def _view(provider: SignOnProvider, request: Request) -> ProviderView:
         service_metadata_uri=f"{address}metadata" if provider.protocol == "saml" else None,
         has_client_secret=provider.client_secret_encrypted is not None,
         redirect_uri=callback,
+        warnings=list(warnings),
         backchannel_logout_uri=f"{address}backchannel-logout",
         frontchannel_logout_uri=f"{address}frontchannel-logout",
     )

@@ -157,6 +157,7 @@ class ProviderView(View):
     subject_attribute: str
     created: datetime
     num_logins: Annotated[int, Field(description="present number of log-ins through the provider")]
+    warnings: Annotated[list[str], Field(description="after a change of an enabled provider: why a log-in would fail")]
     redirect_uri: Annotated[str, Field(description="address to register at the provider")]
     service_metadata_uri: Annotated[str | None, Field(description="SAML: address of the metadata of Greenroom")]
     backchannel_logout_uri: Annotated[str, Field(description="address to which the provider sends log-out tokens")]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Final
 
@@ -30,6 +32,10 @@ SEPARATOR: Final = ";"
 """Separates the groups in a cell."""
 _FIELDS: Final = {definition.name: definition for definition in API["POST /users"].fields}
 _MIN_LENGTH: Final = "min_password_length"
+PARALLEL: Final = 8
+"""The number of requests at the same time. Most of the time of a request is that of the network and the database."""
+PROGRESS_ROWS: Final = 200
+"""After this number of rows, the progress is printed."""
 _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -172,7 +178,8 @@ def import_users(call: Call, *, file: File, dry_run: DryRun = False) -> None:
     is_applied = not dry_run and not plan.errors
     applied = plan if dry_run else UsersImport(errors=plan.errors)
     if is_applied:
-        applied = _apply(call.client, plan.changes, {group["name"]: group["group_id"] for group in groups})
+        group_ids = {group["name"]: group["group_id"] for group in groups}
+        applied = _apply(call.client, plan.changes, group_ids, call.output.err.print)
     rows = [change.as_row for change in applied.changes]
     report = {"changes": rows, "errors": [asdict(error) for error in applied.errors], "applied": is_applied}
     if not call.output.print_if_json(report):
@@ -204,21 +211,37 @@ def _min_password_length(call: Call) -> int:
     return settings[_MIN_LENGTH]
 
 
-def _apply(client: Client, changes: Sequence[UserChange], ids: Mapping[str, str]) -> UsersImport:
-    """Send the request of each change, until the server is unreachable. Return the applied changes and the errors."""
-    applied = UsersImport()
-    for change in changes:
+def _apply(
+    client: Client, changes: Sequence[UserChange], ids: Mapping[str, str], report: Callable[[str], None]
+) -> UsersImport:
+    """Send the request of each change, several at the same time, until the server is unreachable. `report` receives the
+    progress. Return the applied changes and the errors."""
+    applied, is_away = UsersImport(), threading.Event()
+
+    def send(change: UserChange) -> LineError | None:
+        """Return the error of a change; None = it is applied. No request is sent to a server that is away."""
         body = dict(change.values)
         if "groups" in body:
             body["groups"] = [ids[name] for name in body["groups"]]
         try:
+            if is_away.is_set():
+                raise ApiError("Not sent, because the server does not answer.")
             if change.user_id is None:
                 client.post("/users", body)
             else:
                 client.patch(f"/users/{change.user_id}", body)
-            applied.changes.append(change)
         except ApiError as error:
-            applied.errors.append(LineError(change.line, error.message))
             if isinstance(error.__cause__, Unreachable):
-                break
+                is_away.set()
+            return LineError(change.line, error.message)
+        return None
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        for number, (change, error) in enumerate(zip(changes, pool.map(send, changes), strict=True), 1):
+            if error is None:
+                applied.changes.append(change)
+            else:
+                applied.errors.append(error)
+            if number % PROGRESS_ROWS == 0 and number < len(changes):
+                report(f"{number} of {len(changes)} users")
     return applied
