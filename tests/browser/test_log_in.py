@@ -134,3 +134,12 @@ def test_a_server_that_stands_still_is_shown_as_silent(instance: Instance, admin
         expect(other.get_by_text(re.compile(r"This takes longer than usual: no answer for \d+ s"))).to_be_visible()
     expect(live).to_have_text("Live")
     expect(other.get_by_role("heading", name="Workspaces")).to_be_visible()
+
+
+def test_a_simulated_session_shows_its_picture_in_place_of_a_desktop(user: Person):
+    user.launch("Desktop")
+    page = user.page
+    expect(page.get_by_role("heading", name="This desktop is simulated")).to_be_visible()
+    expect(page.get_by_role("img", name="The simulated desktop")).to_be_visible()
+    page.get_by_role("link", name="To the workspaces").click()
+    expect(page.get_by_role("heading", name="Workspaces")).to_be_visible()

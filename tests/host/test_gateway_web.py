@@ -353,3 +353,17 @@ async def test_http_2_is_spoken_where_people_are(world: World):
         _, writer = await asyncio.open_connection(host, int(port), ssl=tls)
         assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
         writer.close()
+
+
+async def test_long_lists_are_compressed_and_answers_with_secrets_are_not(world: World):
+    client = world.client()
+
+    async def encoding_of(path: str) -> str:
+        address = f"{world.main}/api/v1/{path}?q={'x' * 3000}"
+        return (await client.get(address, headers={"Accept-Encoding": "gzip"})).headers.get("Content-Encoding", "none")
+
+    lists = ("launches", "users", "stage-map", "today", "audit", "logs")
+    others = ("users/1", "me", "sessions", "sessions/1/connection", "api-keys", "secrets", "service-accounts", "leases")
+    assert {path: await encoding_of(path) for path in (*lists, *others)} == (
+        dict.fromkeys(lists, "gzip") | dict.fromkeys(others, "none")
+    )

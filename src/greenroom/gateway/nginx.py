@@ -54,6 +54,22 @@ TEMPORARY_FOLDER: Final = "tmp"
 DRAINING_RETRY_S: Final = 30
 """`Retry-After` of a draining Manager (docs/reference/managers.md)."""
 
+COMPRESSED_LISTS: Final = (
+    "agents",
+    "audit",
+    "groups",
+    "images",
+    "launches",
+    "logs",
+    "managers",
+    "me/images",
+    "series",
+    "stage-map",
+    "today",
+    "users",
+)
+"""The lists of `/api/v1` that nginx compresses. They contain no secret, no token and no address of a stream."""
+
 PAGE_RELOAD_S: Final = 5
 """The reload interval of the page about an unavailable service."""
 
@@ -125,6 +141,7 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
         too_large=TooLarge().message,
         draining_retry_s=DRAINING_RETRY_S,
         max_video_request_bytes=MAX_REQUEST_BYTES,
+        compressed_lists=COMPRESSED_LISTS,
         retry_s=PAGE_RELOAD_S,
         page_idle=PAGE_IDLE,
         edge_name=edge_name,

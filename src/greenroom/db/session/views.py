@@ -61,6 +61,8 @@ class Session(SessionLifetime):
     proxy: ProxyFacts
     agent_id: str | None
     hostname: str | None
+    simulated: bool
+    """True if its Agent runs no containers."""
     container_id: str | None
     services: list[Service]
     cores: float
@@ -154,7 +156,7 @@ SESSIONS: Final = ListDefinition(
        i.name AS image_name, i.friendly_name AS image_friendly_name, i.image_src, i.start_page,
        i.session_time_limit AS image_time_limit, s.zone_id::text, z.zone_name, z.zone_key,
        {PROXY_JSON} || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,
-       s.agent_id::text, a.hostname, o.container_id,
+       s.agent_id::text, a.hostname, coalesce((a.usage->>'simulated')::boolean, false) AS simulated, o.container_id,
        coalesce(s.spec->'services', '[]') AS services, {STATUS} AS status,
        s.cores, s.memory, s.round_trip_ms, s.frames_s, s.kbit_s, s.client_address,
        {USE} AS used,

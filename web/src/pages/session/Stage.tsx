@@ -1,14 +1,19 @@
 import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
+import { Button } from '@mantine/core';
 import { type ReactNode, useEffect, useState } from 'react';
+import { Link } from 'react-router';
 import { useBranding } from '../../api/branding';
 import type { Program } from '../../api/control';
 import type { Connection } from '../../api/types';
 import { useClock } from '../../components/clock';
+import { Screenshot } from '../../components/Screenshot';
 import { Connecting } from './Connecting';
 import { Desktop } from './Desktop';
 import { isSoon, timeLeft } from './quality';
 import { type IdleRule, NEVER_IDLE } from './useOutOfSight';
 import { Recorded } from './Recorded';
+import { StageButtons, StageCard } from './StageCard';
 import { useAfter } from './useAfter';
 import { Veil } from './Veil';
 import { Watched } from './Watched';
@@ -44,7 +49,9 @@ export function Stage({ connection, error, program = null, limit = null, idle = 
   const showsSteps = isSlow || error != null || STARTS.has(connection?.status ?? '');
   return (
     <StageFrame title={title}>
-      {opened && connection ? (
+      {opened && connection?.simulated ? (
+        <Simulated sessionId={connection.session_id} />
+      ) : opened && connection ? (
         <>
           <Desktop
             frameUrl={url}
@@ -67,6 +74,23 @@ export function Stage({ connection, error, program = null, limit = null, idle = 
       )}
       {connection?.recorded && <Recorded />}
     </StageFrame>
+  );
+}
+
+/** A session of a host without containers, as in the demo: its picture in place of its desktop. */
+function Simulated({ sessionId }: { sessionId: string }) {
+  return (
+    <StageCard
+      title={t`This desktop is simulated`}
+      reason={t`The hosts of this installation run no containers. This picture is all there is of the session.`}
+    >
+      <Screenshot sessionId={sessionId} alt={t`The simulated desktop`} width={960} renewAfter={10} />
+      <StageButtons>
+        <Button component={Link} to="/">
+          <Trans>To the workspaces</Trans>
+        </Button>
+      </StageButtons>
+    </StageCard>
   );
 }
 
