@@ -91,7 +91,7 @@ SEARCH: Final = """
   - combobox "Search"
   - listbox "Entries":
     - group "Pages":
-      - option "Docker Agents Fleet" [selected]
+      - option "Docker Agents Infrastructure" [selected]
     - group "Actions":
       - option "Add Agent Docker Agents"
 """

@@ -42,7 +42,8 @@ describe('sizes and times', () => {
 
   test.each([
     [12.34, '12.3 ms'],
-    [999.9, '999.9 ms'],
+    [870, '870 ms'],
+    [999.9, '1.0 s'],
     [1_000, '1.0 s'],
   ])('%d milliseconds are %s', (value, text) => expect(milliseconds(value)).toBe(text));
 

@@ -22,7 +22,6 @@ export function SessionMenu({ session, name, without = [] }: Props) {
   const order = useSessionOrder(session);
   const choices = offered(session.actions).filter((action) => !without.includes(action));
   if (choices.length === 0) return null;
-  const sessionId = session.session_id;
   const take = (action: SessionAction) => (ownLook(action, session).warning ? setAsked(action) : order.mutate(action));
   const entries = choices.map((action) => {
     const { label, icon } = ownLook(action, session);
@@ -36,7 +35,7 @@ export function SessionMenu({ session, name, without = [] }: Props) {
             {...trigger}
             variant="subtle"
             color="gray"
-            aria-label={t`More for ${sessionId}`}
+            aria-label={t`More for ${name}`}
             loading={order.isPending}
           >
             <IconDots size={17} color="var(--mantine-color-text)" aria-hidden />

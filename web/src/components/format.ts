@@ -52,9 +52,10 @@ export function hours(value: number): string {
   return decimal(value, 3);
 }
 
-/** Milliseconds as "12.3 ms", or as "25.0 s" from one second. */
+/** Milliseconds with two or three digits as "12.3 ms" or "870 ms", or as "25.0 s" from one second. */
 export function milliseconds(value: number): string {
-  return value < 1000 ? `${decimal(value, 1, 1)} ms` : `${decimal(value / 1000, 1, 1)} s`;
+  if (value >= 999.5) return `${decimal(value / 1000, 1, 1)} s`;
+  return `${value < 100 ? decimal(value, 1, 1) : decimal(value, 0)} ms`;
 }
 
 /** A share from 0 to 1 as "66.7 %"; rounded, but 100 % means all and 0 % none. */

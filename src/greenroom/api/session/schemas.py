@@ -238,9 +238,7 @@ class ConnectionView(View):
             description="true = the frame has a page of Greenroom, which sends its state; false = it has another page"
         ),
     ]
-    simulated: Annotated[
-        bool, Field(description="true = without a container: it has pictures and no stream")
-    ]
+    simulated: Annotated[bool, Field(description="true = without a container: it has pictures and no stream")]
     watermark: Watermark
     recorded: Recorded
     last_screenshot_at: LastScreenshot
