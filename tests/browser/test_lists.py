@@ -267,8 +267,8 @@ def test_the_actions_of_rows_and_undo_are_never_cut(admin: Person, instance: Ins
     notices = page.get_by_role("alert").filter(has_text=agent["hostname"])
     expect(notices).to_contain_text("is draining")
     row.get_by_role("button", name=re.compile("^End draining")).click()
+    expect(notices.filter(has_text="accepts sessions again")).to_be_visible()
     expect(notices).to_have_count(1)
-    expect(notices).to_contain_text("accepts sessions again")
     notice, undo = notices.bounding_box(), notices.get_by_role("button", name="Undo").bounding_box()
     header = page.get_by_role("banner").bounding_box()
     assert notice is not None
