@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from tests.unit.pools import CONFIG, IMAGE, NOW, session, snapshot
 from tests.unit.properties import Property, catches, holds
 
+from greenroom.core.fleet.liveness import AgentStatus
 from greenroom.core.launch.placement import PlacementAgent, place, placement_request_of
 from greenroom.core.pool.model import Action, Create, Destroy, PoolPlan, PoolSnapshot, Retire
 from greenroom.core.pool.plan import MAX_SPREAD_LOAD, plan
 from greenroom.core.session.states import SessionStatus
 
 AGENT_IDS = ("a1", "a2", "a3")
+RUNNING: AgentStatus = "running"
+STATUSES: tuple[AgentStatus, ...] = (*[RUNNING] * 6, "missing", "pending")
 
 
 @st.composite
@@ -27,7 +30,7 @@ def agents(draw: st.DrawFn) -> tuple[PlacementAgent, ...]:
         PlacementAgent(
             agent_id=i,
             hostname=f"host-{i}",
-            status=draw(st.sampled_from(["running"] * 6 + ["missing", "pending"])),
+            status=draw(st.sampled_from(STATUSES)),
             enabled=draw(st.sampled_from([True] * 6 + [False])),
             draining=draw(st.sampled_from([False] * 6 + [True])),
             cores=draw(st.integers(0, 6)),
