@@ -19,8 +19,9 @@ from greenroom.core.pool.plan import MAX_SPREAD_LOAD, plan
 from greenroom.core.session.states import SessionStatus
 
 AGENT_IDS = ("a1", "a2", "a3")
-RUNNING: AgentStatus = "running"
-STATUSES: tuple[AgentStatus, ...] = (*[RUNNING] * 6, "missing", "pending")
+STATUSES: tuple[AgentStatus, ...] = (
+    "running", "running", "running", "running", "running", "running", "missing", "pending"
+)  # fmt: skip
 
 
 @st.composite
