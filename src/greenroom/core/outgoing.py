@@ -66,8 +66,8 @@ def webhook_url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
 
 
 def without_path(url: str) -> str:
-    """Return the address of a webhook for log rows, such as https://hooks.example/…: whoever knows the path of a chat
-    service can post there."""
+    """Return the address of a webhook for log rows, such as https://hooks.example/…: anyone who knows the path of a
+    chat service can post there."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}/" + ("…" if parts.path.strip("/") or parts.query else "")
 

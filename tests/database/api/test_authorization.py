@@ -283,14 +283,14 @@ async def test_sessions_of_users_above_are_neither_opened_nor_launched_for_them(
         kasm = {"kasm_id": scene.lease["session_id"], "user_id": user_id}
         joined = {"share_id": link["share_id"], "user_id": user_id}
         launched = {"image_id": stage.image_id, "user_id": user_id}
-        anybody = scene.askers[2].client
+        outsider = scene.askers[2].client
         answers = {
-            "lease": await anybody.post(
+            "lease": await outsider.post(
                 "/api/v1/leases", json={"workspace": stage.image_id, "seconds": 60, "user_id": user_id}, auth=auth
             ),
-            "launch": await anybody.post("/api/v1/sessions", json=launched, auth=auth),
+            "launch": await outsider.post("/api/v1/sessions", json=launched, auth=auth),
         } | {
-            call: await anybody.post(f"/api/public/{call}", json=secrets | body)
+            call: await outsider.post(f"/api/public/{call}", json=secrets | body)
             for call, body in (
                 ("request_kasm", launched),
                 ("get_kasm_status", kasm),
@@ -298,8 +298,8 @@ async def test_sessions_of_users_above_are_neither_opened_nor_launched_for_them(
                 ("exec_command_kasm", kasm | {"exec_config": {"cmd": "id"}}),
             )
         }
-        connection = (await anybody.get(f"{path}/connection", auth=auth)).json()
-        shares = (await anybody.get(f"{path}/shares", auth=auth)).json()
+        connection = (await outsider.get(f"{path}/connection", auth=auth)).json()
+        shares = (await outsider.get(f"{path}/shares", auth=auth)).json()
         return {call: answer.status_code != 403 for call, answer in answers.items()} | {
             "address": connection["frame_url"] is not None,
             "link": shares[0]["connect_url"] != "",

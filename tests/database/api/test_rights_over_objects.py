@@ -44,8 +44,8 @@ FREE: Final = {
     "POST webhooks/{webhook_id}/test": "it sends no event of the audit",
     "POST webhooks/{webhook_id}/replay": "it leaves out events of the audit without `audit_view`",
     "POST webhooks/{webhook_id}/deliveries/{delivery_id}/replay": "test_audit_webhooks.py tries it with an event",
-    "POST sign-on-providers/{provider_id}/test": "it changes nothing, and logs in nobody",
-    "POST directories/{directory_id}/test": "it changes nothing, and logs in nobody",
+    "POST sign-on-providers/{provider_id}/test": "it changes nothing, and logs in no user",
+    "POST directories/{directory_id}/test": "it changes nothing, and logs in no user",
     "POST directories/{directory_id}/sync/preview": "it changes nothing",
 }
 """Verbs that need no right over their object, each with the reason."""
@@ -238,9 +238,9 @@ async def test_every_published_call_about_a_user_or_group_above_needs_the_right_
         "target_setting": {"name": "allow_kasm_audio", "value": True},
         "force": True,
     }
-    anybody = await connect()
+    outsider = await connect()
     calls = published_calls(app).keys() - PUBLISHED_ELSEWHERE.keys() - READ_ONLY
-    answers = {name: await anybody.post(PUBLIC + name, json=body) for name in sorted(calls)}
+    answers = {name: await outsider.post(PUBLIC + name, json=body) for name in sorted(calls)}
     wrong = {name: answer.text[:200] for name, answer in answers.items() if answer.status_code != 403}
     assert wrong == {}
     assert len(calls) > 10

@@ -211,9 +211,7 @@ async def test_a_help_desk_sees_and_changes_only_members_of_the_scope(site: Site
     assert await db.fetch_one(open_shares) == {"number": 1}, "the assistance continues after a change of groups"
 
 
-async def test_a_help_desk_neither_watches_nor_controls_the_session_of_a_user_with_more_rights(
-    site: Site, user: Client, db: Database
-):
+async def test_a_help_desk_neither_watches_nor_controls_a_user_with_more_rights(site: Site, user: Client, db: Database):
     await site.assign(user, {"role": "help_desk", "groups": [site.groups[0]]})
     operators = await site.assign(site.members[0], {"role": "zone_operator", "zones": [site.zones[0]]})
     await db.write("INSERT INTO session_steps (session_id, name) SELECT session_id, 'painted' FROM sessions")

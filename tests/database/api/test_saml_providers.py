@@ -252,13 +252,13 @@ async def test_a_log_out_request_for_another_user_ends_nothing(admin: Client, an
 
 async def test_log_outs_of_openid_connect_end_no_saml_log_in(admin: Client, connect: MakeClient, forger: SamlForger):
     await admin.make(PROVIDERS, **saml(metadata_xml=forger.metadata(), create_users=True))
-    browser, anybody = await connect(), await connect()
+    browser, outsider = await connect(), await connect()
     forger.read_request(await begin(browser))
     await send_saml(browser, forger.form(forger.response(forger.signed())))
     path = LOG_OUT.removeprefix("https://127.0.0.1:8443").removesuffix("saml-logout")
     front = {"iss": ISSUER, "sid": "session-1"}
-    assert (await anybody.get(f"{path}frontchannel-logout", params=front)).status_code == 400
-    assert (await anybody.post(f"{path}backchannel-logout", content="logout_token=x")).status_code == 400
+    assert (await outsider.get(f"{path}frontchannel-logout", params=front)).status_code == 400
+    assert (await outsider.post(f"{path}backchannel-logout", content="logout_token=x")).status_code == 400
     assert (await browser.get("/api/v1/me")).status_code == 200
 
 

@@ -89,10 +89,8 @@ async def test_events_reach_who_may_see_them(tmp_path: Path, app: FastAPI, db: D
 async def test_a_page_can_notice_a_silent_stream(tmp_path: Path, app: FastAPI, dsn: str):
     async with running(tmp_path, dsn) as client:
         async with client.stream("GET", "/api/v1/events", params={"alive_s": 1}) as answer:
-            async for frame in frames(answer.aiter_lines()):
-                if frame.get("event") != "resync":
-                    assert frame == {"event": "alive", "data": "{}"}, "comments are no events for a page"
-                    break
+            received = (frame async for frame in frames(answer.aiter_lines()) if frame.get("event") != "resync")
+            assert await anext(received) == {"event": "alive", "data": "{}"}, "comments are no events for a page"
         assert (await client.get("/api/v1/events", params={"alive_s": 0.1})).status_code == 422
 
 

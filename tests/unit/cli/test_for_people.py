@@ -75,12 +75,10 @@ def test_help_calls_things_by_their_names(greenroom: Greenroom, noun: str):
     assert NOUNS[noun].plural != noun
 
 
-def test_a_name_of_neither_a_user_nor_a_service_account_is_reported_as_that_of_no_user(
-    api: Pretended, greenroom: Greenroom
-):
+def test_an_unknown_user_is_not_reported_as_an_unknown_service_account(api: Pretended, greenroom: Greenroom):
     api.answers = {("GET", "/users"): [], ("GET", "/service-accounts"): []}
-    done = greenroom("users", "get", "nobody")
-    assert "There is no user nobody; see greenroom users list." in done.err
+    done = greenroom("users", "get", "unknown")
+    assert "There is no user unknown; see greenroom users list." in done.err
 
 
 def test_a_list_has_all_columns_and_whole_values_with_wide(api: Pretended, greenroom: Greenroom):

@@ -118,22 +118,22 @@ export function followEvents(queries: QueryClient): () => void {
   let source: EventSource | undefined;
 
   const marked = new Map<string, number>();
-  let heardAt = 0;
+  let receivedAt = 0;
   let watchedAt = performance.now();
 
-  const hear = () => {
-    heardAt = performance.now();
+  const onReceived = () => {
+    receivedAt = performance.now();
     answered();
   };
   // A stopped server closes no connection, so silence is the only sign.
   const watch = () => {
     const now = performance.now();
-    if (now - watchedAt >= LATE_MS) hear();
+    if (now - watchedAt >= LATE_MS) onReceived();
     watchedAt = now;
     const silence = silenceMs();
     setSilence(silence < SILENT_MS ? undefined : Date.now() - silence);
-    if (now - heardAt < SILENT_MS) return;
-    heardAt = now; // the next stream has as much time
+    if (now - receivedAt < SILENT_MS) return;
+    receivedAt = now; // the next stream has as much time
     become('reconnecting');
     lost();
   };
@@ -156,21 +156,21 @@ export function followEvents(queries: QueryClient): () => void {
   };
   const resync = () => markOutOfDate(queries, {});
   const connect = () => {
-    heardAt = performance.now();
+    receivedAt = performance.now();
     source = new EventSource(`/api/v1/events?alive_s=${ALIVE_S}`);
     source.onopen = () => {
-      hear();
+      onReceived();
       if (gap !== undefined) resync();
       clearTimeout(gap);
       gap = undefined;
       become('live');
     };
     source.onmessage = (event) => {
-      hear();
+      onReceived();
       touch(JSON.parse(event.data as string) as { topic: string; id: string });
     };
     source.addEventListener('resync', resync);
-    source.addEventListener('alive', hear);
+    source.addEventListener('alive', onReceived);
     source.onerror = lost;
   };
   // A stream that the browser closed without a network would stay silent for a long time.

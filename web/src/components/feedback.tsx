@@ -57,7 +57,7 @@ export function StaleBanner({ error, hasData }: { error: unknown; hasData: boole
   );
 }
 
-/** After this time, a waiting page tells how long it has waited. */
+/** After this time, a waiting page shows how long it has waited. */
 const USUAL_S = 3;
 
 /** The words of a page that waits for an answer: none at first, then for how long it has waited. */

@@ -263,7 +263,7 @@ async def login(body: LoginBody, login: LoginDep) -> Me | SecondFactorNeeded:
     user = await users.find_user(login.db, body.username)
     password = body.password.get_secret_value()
     if len(password.encode()) > MAX_LOGIN_PASSWORD_BYTES:
-        password = ""  # wrong for every name, also for names in directories, so the answer does not tell them apart
+        password = ""  # wrong for every name, also for names in directories, so the answer does not distinguish them
     attempt = await login.begin_attempt(body.username, password, user)
     user = await login.authenticate(attempt, user)
     if user is None:

@@ -115,7 +115,7 @@ REVEAL_NOTHING = {
 EVIDENCE = {Act.SEE_RECORDING, Act.DELETE_RECORDING}
 
 
-def test_whoever_watches_a_session_or_acts_in_it_needs_the_right_over_its_user():
+def test_watching_a_session_or_acting_in_it_needs_the_right_over_its_user():
     for_others = {act for act, row in TABLE.items() if row.others_need or Kind.FOR_USERS in row.kinds}
     with_right = {act for act, row in TABLE.items() if row.target_needs_right_over}
     assert with_right == for_others - REVEAL_NOTHING - EVIDENCE
@@ -158,7 +158,7 @@ def test_what_is_missing_is_named_to_those_who_know_the_session():
 
 @pytest.mark.parametrize("kind", [Kind.PROGRAM, Kind.LEASE_KEY])
 @pytest.mark.parametrize("act", [Act.SCREENSHOT, Act.TREE, Act.EXEC, Act.WRITE_FILES])
-def test_a_program_neither_looks_nor_runs_commands_nor_writes_files_while_a_person_has_control(act: Act, kind: Kind):
+def test_a_program_neither_sees_nor_runs_nor_writes_while_a_person_has_control(act: Act, kind: Kind):
     held = decide(act, SessionCaller(kind=kind), replace(OPEN, held_by="ada"))
     assert (held.refused, held.reason.startswith("ada has control")) == ("held", True)
     assert refusal_of(act, Kind.USER, facts=replace(OPEN, held_by="ada")) == ""

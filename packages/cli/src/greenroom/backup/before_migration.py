@@ -1,7 +1,7 @@
 """The backup that `greenroom up` writes before it migrates a stopped instance to its version.
 
 After the installation of a newer package, any restart migrates the database, and the older version refuses it from then
-on. The backup is encrypted with a key of the instance, because nobody is there to type a passphrase.
+on. The backup is encrypted with a key of the instance, because no administrator is present to type a passphrase.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The facts about an installation for a support archive: counts, settings and log rows, but no rows of users, sessions
 or secrets.
 
-Log rows, and lines of logs, are reduced to an allow list of fields. Nobody can list all fields and sentences that may
-contain names or texts of people.
+Log rows, and lines of logs, are reduced to an allow list of fields, because no list of the fields and sentences with
+names or texts of people could be complete.
 """
 
 from __future__ import annotations

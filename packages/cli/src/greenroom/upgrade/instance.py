@@ -299,9 +299,9 @@ async def planned_instance_upgrade(layout: Layout, progress: Progress) -> AsyncG
     site, record = site_of(layout), UpgradeRecord.read(layout)
     if up.files is None:
         raise SetupError(
-            f"This instance runs copies of its programs in {layout.runtime}, because the accounts of the services cannot"
-            " read the originals, for example a clone in a private folder; stop the instance with greenroom down, update"
-            " the programs, and start it with greenroom up."
+            f"This instance runs copies of its programs in {layout.runtime}, because the accounts of the services"
+            " cannot read the originals, for example a clone in a private folder; stop the instance with greenroom"
+            " down, update the programs, and start it with greenroom up."
         )
     if current != new:
         check_environment(up.files.python, sys.executable, current, new)
