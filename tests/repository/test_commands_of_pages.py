@@ -29,6 +29,7 @@ NOT_RUN = {
     ("docs/howto/behind-a-reverse-proxy.md", "greenroom up --public-url https://desk.example.org"),
     ("docs/howto/languages.md", "npm run extract --prefix web"),
     ("docs/howto/containers.md", "greenroom backup /var/backups/greenroom --compose ."),
+    ("docs/howto/disable-a-manager.md", "docker exec -i kasm_db sh -c 'PGPASSWORD=$(cat /run/secrets/"),
     ("docs/howto/containers.md", "sudo python3 -m venv /opt/greenroom-0.1.0"),
     ("docs/howto/containers.md", "docker load --input greenroom-images-0.1.0.tar.gz"),
     ("docs/howto/containers.md", "sudo python3 -m venv /opt/greenroom-0.2.0"),
