@@ -192,7 +192,8 @@ async def test_a_file_has_only_headers_that_can_be_sent():
 
 
 async def test_the_name_of_a_file_may_contain_line_breaks():
-    page = Session("/files", b"text", **{"content-disposition": "attachment"})
+    headers: dict[str, Any] = {"content-disposition": "attachment"}
+    page = Session("/files", b"text", **headers)
     assert (await send_request(page, ("GET", "/files/two%0Alines%0A", None))).content == b"text"
 
 

@@ -83,6 +83,8 @@ def lateness_reason(lateness: Lateness, process: str = "its Agent") -> str:
 
 
 AgentStatus = Literal["pending", "running", "missing", "dead"]
+PlacementStatus = AgentStatus | Literal["in another zone"]
+"""The status of an Agent for a zone. An Agent that has moved to another zone does not serve the zone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +187,7 @@ class Closed:
 
 def closed(
     hostname: str,
-    status: AgentStatus,
+    status: PlacementStatus,
     *,
     enabled: bool,
     draining: bool,
@@ -217,7 +219,7 @@ def start_failure(hostname: str, *, runtime_error: str, crash_loop: str) -> str:
     return f"{hostname} cannot start sessions: {runtime_error.rstrip('.')}" if runtime_error else ""
 
 
-def _status_reason(hostname: str, status: AgentStatus, *, enabled: bool, crash_loop: str) -> str:
+def _status_reason(hostname: str, status: PlacementStatus, *, enabled: bool, crash_loop: str) -> str:
     if status == "pending" and not enabled:
         return f"{hostname} is new and waits for an administrator to enable it"
     if status == "missing" and crash_loop:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final, Literal, get_args
 
 from greenroom.core.fleet.disk import FreeDisk
-from greenroom.core.fleet.liveness import AgentStatus, Closed, ClosedCode, closed, start_failure
+from greenroom.core.fleet.liveness import Closed, ClosedCode, PlacementStatus, closed, start_failure
 from greenroom.core.text import exact_size
 from greenroom.core.workspace.session_spec import CpuMode
 from greenroom.core.workspace.spec_builder import ImageFacts
@@ -47,7 +47,7 @@ class PlacementAgent(ImageReadiness):
     """
 
     hostname: str
-    status: AgentStatus = "running"
+    status: PlacementStatus = "running"
     enabled: bool = True
     draining: bool = False
     cores: float = 0.0
