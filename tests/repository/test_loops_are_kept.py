@@ -14,7 +14,7 @@ OTHERS = {
     "agent/homes.py: _measure_all": "the loop homes is kept, and waits for it",
     "agent/homes.py: _remove_all": "the loop homes is kept, and waits for it",
     "agent/images.py: _run_lane": "the loop images is kept, and waits for it",
-    "agent/session/video.py: _store_segments": "if it ends, the session is ended, because its video is not stored",
+    "agent/session/video.py: store_all": "an error of a segment counts as unavailable, and the segment is sent again",
     "agent/web_filter/policy_squid.py: _follow": "its errors end the filter, which is started again",
     "runtimes/docker/events.py: run": "the loop events is kept, and waits for it",
     "runtimes/docker/networks.py: _refresh_rules": "its errors are kept, and no session starts until they are over",

@@ -36,9 +36,9 @@ ENDED = "The session was ended because it must be recorded: "
 
 @dataclass
 class VideoApi:
-    """Stores segments; `away`: it does not answer; `refuses`: it refuses data; `refuses_all`: also other segments."""
+    """Stores segments; `away`: it does not answer, or with this error; `refuses`: it refuses data; `refuses_all`: also other segments."""
 
-    away: bool = False
+    away: Exception | bool = False
     refuses: bool = False
     refuses_all: bool = False
     stored: list[VideoSegment] = field(default_factory=list[VideoSegment])
@@ -47,7 +47,7 @@ class VideoApi:
     async def store(self, address: str, bearer: str, segment: VideoSegment) -> None:
         assert (address, bearer) == (SPEC.upstream_auth, "Bearer agent")
         if self.away:
-            raise Unavailable("The api is away.")
+            raise self.away if isinstance(self.away, Exception) else Unavailable("The api is away.")
         if self.refuses and (segment.data or self.refuses_all):
             self.refused.append(segment)
             raise Invalid("The segment is too large.")
@@ -114,7 +114,7 @@ class Recording:
 
 @asynccontextmanager
 async def recording(
-    folder: Path, *, status: int = 200, away: bool = False, ends: bool = False, **limits: Any
+    folder: Path, *, status: int = 200, away: Exception | bool = False, ends: bool = False, **limits: Any
 ) -> AsyncGenerator[Recording]:
     """See `Recording`; `ends`: the recorder ends at once."""
     runtime = SimulatedRuntime("installation", "agent-1", folder=folder)
@@ -188,12 +188,15 @@ async def test_a_session_whose_recorder_does_not_answer_is_ended(tmp_path: Path,
         assert host.failure.startswith(f"{ENDED}its recorder")
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"), [(Unavailable("The api is away."), "The api is away."), (KeyError("x"), "KeyError: 'x'")]
+)
 async def test_segments_that_wait_are_stored_in_their_order_when_the_api_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ):
     monkeypatch.setattr(video, "MAX_BREAKS", 1000)
     monkeypatch.setattr(video_segments, "STORE_WARNING_S", 0.0)
-    async with recording(tmp_path, away=True, ends=True) as host:
+    async with recording(tmp_path, away=error, ends=True) as host:
         await eventually(lambda: host.requests >= 4)
         await eventually(lambda: host.logged("session-video-not-stored"))
         host.api.away = False
@@ -202,7 +205,8 @@ async def test_segments_that_wait_are_stored_in_their_order_when_the_api_answers
         assert begins == sorted(begins)
         assert all(segment.data for segment in host.api.stored)
         (row,) = host.logged("session-video-not-stored")
-        assert row == f"Session {SESSION}: its video waits in the memory of its Agent. The api is away."
+        assert row.startswith(f"Session {SESSION}: its video waits in the memory of its Agent. ")
+        assert reason in row
         await eventually(lambda: host.logged("session-video-stored"))
 
 

@@ -44,6 +44,7 @@ FREE: Final = {
     "POST webhooks/{webhook_id}/test": "it sends no event of the audit",
     "POST webhooks/{webhook_id}/replay": "it leaves out events of the audit without `audit_view`",
     "POST webhooks/{webhook_id}/deliveries/{delivery_id}/replay": "test_audit_webhooks.py tries it with an event",
+    "POST sign-on-providers/{provider_id}/forget-keys": "it gives no key, and trusts only the provider that is set",
     "POST sign-on-providers/{provider_id}/test": "it changes nothing, and logs in no user",
     "POST directories/{directory_id}/test": "it changes nothing, and logs in no user",
     "POST directories/{directory_id}/sync/preview": "it changes nothing",

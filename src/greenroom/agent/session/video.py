@@ -41,7 +41,7 @@ from greenroom.core.recording.session_video import (
     refusal_of_viewers,
     waits_for_storage,
 )
-from greenroom.kit.concurrency import wait_for, warn_of_item_error
+from greenroom.kit.concurrency import convert_item_error, wait_for, warn_of_item_error
 from greenroom.runtimes.contract import Runtime
 from greenroom.wire.viewers import VideoSegment
 
@@ -230,7 +230,8 @@ class _Recording:
             self._videos.waiting_bytes.pop(self._session_id, None)
 
     async def _store(self, segment: VideoSegment) -> None:
-        await self._videos.store(self._upstream or "", segment)
+        with convert_item_error("video", self._session_id):
+            await self._videos.store(self._upstream or "", segment)
 
     def _reason_to_end(self) -> str:
         now = time.monotonic()

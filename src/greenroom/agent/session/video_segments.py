@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from greenroom.agent.session.outbox import Outbox
-from greenroom.core.errors import Invalid, Unavailable
+from greenroom.core.errors import GreenroomError, Invalid
 from greenroom.core.log_codes import LogCode
 from greenroom.core.recording.session_video import STORE_WARNING_S
 from greenroom.wire.viewers import VideoSegment
@@ -74,13 +74,13 @@ class SegmentQueue:
                 segment = self._waiting[0][1]
                 try:
                     await store(segment)
-                except Unavailable as error:
+                except Invalid as error:
+                    self._lose(error.message)
+                except GreenroomError as error:
                     self._count("waiting")
                     if self.waits_s > STORE_WARNING_S:
                         self._report(f"its video waits in the memory of its Agent. {error.message}")
                     await asyncio.sleep(STORE_RETRY_S)
-                except Invalid as error:
-                    self._lose(error.message)
                 else:
                     self._remove_first()
                     if segment.data:
