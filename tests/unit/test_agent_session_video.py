@@ -36,7 +36,8 @@ ENDED = "The session was ended because it must be recorded: "
 
 @dataclass
 class VideoApi:
-    """Stores segments; `away`: it does not answer, or with this error; `refuses`: it refuses data; `refuses_all`: also other segments."""
+    """Stores segments; `away`: it does not answer, or fails with this error; `refuses`: it refuses data; `refuses_all`:
+    also other segments."""
 
     away: Exception | bool = False
     refuses: bool = False
