@@ -95,6 +95,7 @@ def test_a_list_has_all_columns_and_whole_values_with_wide(api: Pretended, green
     [
         ({"username": "amy", "user_id": USER, "staging_config_id": POLICY}, "amy"),
         ({"username": None, "user_id": None, "staging_config_id": POLICY}, "(staged)"),
+        ({"username": None, "user_id": None, "staging_config_id": POLICY, "set_aside_reason": "x"}, "(quarantined)"),
         ({"username": None, "user_id": None, "staging_config_id": None}, "-"),
     ],
 )

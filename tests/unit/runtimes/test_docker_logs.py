@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from greenroom.runtimes.contract import CUT_NOTICE, MAX_LOG_CHARACTERS
-from greenroom.runtimes.contract.containers import INSTALLATION
 from greenroom.runtimes.docker.runtime import DockerRuntime
 
 OURS = "11111111-0000-4000-8000-000000000000"
@@ -17,13 +14,9 @@ class Talkative:
     """A container that wrote lines of 16 KiB, the longest in Docker's log."""
 
     @classmethod
-    def of(cls, _session_id: str) -> Talkative:
+    async def of(cls, _session_id: str) -> Talkative:
         """The same container for every session."""
         return cls()
-
-    async def show(self) -> dict[str, Any]:
-        """The parts of the description that are used."""
-        return {"Config": {"Labels": {INSTALLATION: OURS}}}
 
     async def log(self, *, tail: int, **_streams: bool) -> list[str]:
         """The last lines."""

@@ -6,6 +6,7 @@ on. The backup is encrypted with a key of the instance, because no administrator
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from greenroom.up.layout import Layout, check_folder, read_json, running_pid, wr
 from greenroom.up.progress import Progress
 
 
-async def back_up_before_migration(layout: Layout, progress: Progress) -> list[str]:
+def back_up_before_migration(layout: Layout, progress: Progress) -> list[str]:
     """Back up a stopped instance that an older version has used, if this version would migrate its database. Return
     lines of text about the backup; [] if there is none.
 
@@ -30,12 +31,11 @@ async def back_up_before_migration(layout: Layout, progress: Progress) -> list[s
     used_by = read_json(layout.instance).get("version")
     if used_by in (None, version()) or running_pid(layout) is not None:
         return []
-    async with running_database(layout, progress) as dsn:
-        if not await pending_files(dsn):
-            return []
+    if not asyncio.run(_migrates(layout, progress)):
+        return []
     identity = layout.keys / "backup.key"
     try:
-        created = await create_backup(layout, layout.backups, BackupOptions(key=_key(identity)), progress)
+        created = asyncio.run(create_backup(layout, layout.backups, BackupOptions(key=_key(identity)), progress))
     except SetupError as error:
         raise SetupError(
             f"{error.message} Greenroom {version()} migrates the database only after a backup. To go on without one,"
@@ -46,6 +46,11 @@ async def back_up_before_migration(layout: Layout, progress: Progress) -> list[s
         f"The backup of Greenroom {used_by} is {created.file}. To return to this version, use its command:",
         f"  greenroom restore {file} --replace --identity {key} --data {data}",
     ]
+
+
+async def _migrates(layout: Layout, progress: Progress) -> bool:
+    async with running_database(layout, progress) as dsn:
+        return bool(await pending_files(dsn))
 
 
 def _key(file: Path) -> EncryptionKey:

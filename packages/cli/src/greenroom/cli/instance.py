@@ -5,7 +5,6 @@ Each command imports its implementation when it runs: the import takes most of a
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 from typing import Annotated
@@ -79,7 +78,7 @@ def up(
     from greenroom.up.layout import Layout  # noqa: PLC0415
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
 
-    for line in asyncio.run(back_up_before_migration(Layout(data), stderr_progress())):
+    for line in back_up_before_migration(Layout(data), stderr_progress()):
         typer.echo(line, err=True)
     options = Options(
         port=port,

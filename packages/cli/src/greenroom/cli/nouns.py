@@ -34,7 +34,7 @@ def _permission_text(config: Row) -> str:
 
 def _user_of_session(session: Row) -> str:
     """Return the user, or a note that the session waits in a pool for a user or is quarantined."""
-    if session["set_aside_reason"]:
+    if session.get("set_aside_reason"):
         return "(quarantined)"
     waits = session["staging_config_id"] and not session["user_id"]
     return session["username"] or ("(staged)" if waits else "-")
