@@ -183,9 +183,10 @@ async def test_new_metadata_is_read_once_for_a_new_key(admin: Client, anonymous:
     content["answer"] = old.metadata().encode()
     await admin.make(PROVIDERS, **saml(metadata_url=content["address"], create_users=True))
     new.read_request(await begin(anonymous))
+    before = content["requests"]
     content["answer"] = new.metadata().encode()
     assert await send_saml(anonymous, new.form(new.response(new.signed()))) == "/"
-    assert content["requests"] == 2
+    assert content["requests"] == before + 1
     old.read_request(await begin(anonymous))
     assert await send_saml(anonymous, old.form(old.response(old.signed()))) == "/?sign-on=wrong-token"
 

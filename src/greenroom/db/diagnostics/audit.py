@@ -77,9 +77,10 @@ _HEAD: Final[LiteralString] = (
 )
 
 
+_FIRST_HASH: Final[LiteralString] = "(SELECT hash FROM audit_events WHERE event_id = 1)"
 _KNOWN: Final[LiteralString] = (
     "SELECT coalesce((SELECT last_id FROM audit_head), 0) AS last_id,"
-    " (SELECT hash FROM audit_events WHERE event_id = %s) AS hash"
+    " (SELECT hash FROM audit_events WHERE event_id = %s) AS hash, " + _FIRST_HASH + " AS first_hash"
 )
 _DOUBTS: Final[LiteralString] = (
     "SELECT created < now() - interval '1 hour' AS is_old,"
@@ -95,6 +96,15 @@ class _Entry:
     operation_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class KnownChain:
+    """The last event that a process stored, and the hash of the first event of its chain; None = this event was deleted
+    because of its age."""
+
+    last: Link
+    first_hash: bytes | None
+
+
 class AuditWriter:
     """Collects events and adds them to the chain. At most `MAX_QUEUED` events wait while the database is unreachable;
     further events are dropped and counted. It remembers the last event that it stored, so that it notices if the chain
@@ -107,7 +117,7 @@ class AuditWriter:
         )
         self._secrets = secrets
         self._writing = asyncio.Lock()
-        self._last: Link | None = None
+        self._known: KnownChain | None = None
         self.operations = BegunOperations(db, secrets)
 
     @property
@@ -146,7 +156,7 @@ class AuditWriter:
         events = [entry.event for entry in entries if entry.event is not None]
         ended = [entry.operation_id for entry in entries if entry.operation_id is not None]
         try:
-            self._last = await store_events(self._db, self._secrets, events, ended, known=self._last) or self._last
+            self._known = await store_events(self._db, self._secrets, events, ended, known=self._known) or self._known
         except Unavailable:
             raise
         except Exception as error:
@@ -161,12 +171,12 @@ async def store_events(
     events: Sequence[AuditEvent],
     operation_ids: Sequence[str] = (),
     *,
-    known: Link | None = None,
-) -> Link | None:
+    known: KnownChain | None = None,
+) -> KnownChain | None:
     """Add events, and delete the records of the operations that end with them, in one transaction. If PostgreSQL
-    refuses an event, it is added in a reduced form. `known` is an event that the process stored before. Return the last
-    event; None = it was not determined."""
-    last: Link | None = None
+    refuses an event, it is added in a reduced form. `known` is the chain after the last call of this process. Return
+    the chain with the events; None = it was not determined."""
+    chain: KnownChain | None = None
     try:
         async with db.pipelined() as connection:
             if operation_ids:
@@ -174,6 +184,8 @@ async def store_events(
             if events:
                 await _report_rollback(connection, secrets, known)
                 last = await append_events(connection, secrets, events)
+                row = await returned_row(await connection.execute("SELECT " + _FIRST_HASH + " AS first_hash"))
+                chain = KnownChain(last, row["first_hash"])
     except Exception as error:
         if not refuses_values(error):
             raise
@@ -181,22 +193,24 @@ async def store_events(
             await delete_operations(connection, operation_ids)
             await append_separately(connection, secrets, events)
         return None
-    return last
+    return chain
 
 
-async def _report_rollback(connection: Connection, secrets: Secrets, known: Link | None) -> None:
+async def _report_rollback(connection: Connection, secrets: Secrets, known: KnownChain | None) -> None:
     """Write a log row and an event if the chain does not contain an event that this process stored. A day that was
-    deleted because of its age does not count."""
+    deleted because of its age does not count. Neither does a chain with another first event: only the key of the
+    installation signs its head, as `greenroom demo` does for its invented past."""
     if known is None:
         return
     await connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", (LOCK,))
-    row = await returned_row(await connection.execute(_KNOWN, (known.event_id,)))
-    is_there = row["last_id"] >= known.event_id and row["hash"] in (None, known.hash)
-    if is_there:
+    row = await returned_row(await connection.execute(_KNOWN, (known.last.event_id,)))
+    is_there = row["last_id"] >= known.last.event_id and row["hash"] in (None, known.last.hash)
+    is_other_chain = None not in (known.first_hash, row["first_hash"]) and row["first_hash"] != known.first_hash
+    if is_there or is_other_chain:
         return
     message = (
-        f"The audit was set back: event {known.event_id} was stored, but the chain does not contain it. Later events"
-        " are missing. Compare the audit with an export or a receiver of its events"
+        f"The audit was set back: event {known.last.event_id} was stored, but the chain does not contain it. Later"
+        " events are missing. Compare the audit with an export or a receiver of its events"
     )
     code = LogCode.AUDIT_ROLLED_BACK
     await connection.execute(
