@@ -7,7 +7,13 @@ import ipaddress
 import pytest
 
 from greenroom.core.errors import Invalid
-from greenroom.core.outgoing import is_trusted, trusted_hosts, webhook_address_problem, webhook_url_problem
+from greenroom.core.outgoing import (
+    is_trusted,
+    trusted_hosts,
+    webhook_address_problem,
+    webhook_url_problem,
+    without_path,
+)
 
 TRUSTED = trusted_hosts("hooks.internal, 10.0.0.7:8080, [fd00::1], ")
 
@@ -94,3 +100,16 @@ def test_a_setting_that_is_no_list_of_hosts_is_refused():
     assert trusted_hosts("") == ()
     with pytest.raises(Invalid, match="'https://a' is neither a host nor host:port"):
         trusted_hosts("b, https://a")
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://hooks.example/services/T0/secret", "https://hooks.example/…"),
+        ("https://hooks.example:8443/?token=secret", "https://hooks.example:8443/…"),
+        ("https://hooks.example/", "https://hooks.example/"),
+        ("https://hooks.example", "https://hooks.example/"),
+    ],
+)
+def test_the_path_of_a_webhook_is_not_logged(address: str, shown: str):
+    assert without_path(address) == shown

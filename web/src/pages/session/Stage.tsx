@@ -1,7 +1,7 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
-import { type ReactNode, useEffect, useState } from 'react';
+import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { Link } from 'react-router';
 import { useBranding } from '../../api/branding';
 import type { Program } from '../../api/control';
@@ -13,8 +13,10 @@ import { Desktop } from './Desktop';
 import { isSoon, timeLeft } from './quality';
 import { type IdleRule, NEVER_IDLE } from './useOutOfSight';
 import { Recorded } from './Recorded';
+import { SessionBar } from './SessionBar';
 import { StageButtons, StageCard } from './StageCard';
 import { useAfter } from './useAfter';
+import { useFramePage } from './useFramePage';
 import { Veil } from './Veil';
 import { Watched } from './Watched';
 
@@ -50,7 +52,7 @@ export function Stage({ connection, error, program = null, limit = null, idle = 
   return (
     <StageFrame title={title}>
       {opened && connection?.simulated ? (
-        <Simulated sessionId={connection.session_id} />
+        <Simulated connection={connection} title={title} limit={limit} tools={tools} />
       ) : opened && connection ? (
         <>
           <Desktop
@@ -77,20 +79,32 @@ export function Stage({ connection, error, program = null, limit = null, idle = 
   );
 }
 
-/** A session of a host without containers, as in the demo: its picture in place of its desktop. */
-function Simulated({ sessionId }: { sessionId: string }) {
+/** A session of a host without containers, as in the demo: its picture in place of its desktop, and its menu. */
+function Simulated({
+  connection,
+  title = t`Session`,
+  limit = null,
+  tools,
+}: Omit<Props, 'error' | 'connection'> & { connection: Connection }) {
+  const frame = useRef<HTMLIFrameElement>(null); // there is no frame, so the menu has no tools of a page
+  const page = useFramePage(frame, '', false, null);
   return (
-    <StageCard
-      title={t`This desktop is simulated`}
-      reason={t`The hosts of this installation run no containers. This picture is all there is of the session.`}
-    >
-      <Screenshot sessionId={sessionId} alt={t`The simulated desktop`} width={960} renewAfter={10} />
-      <StageButtons>
-        <Button component={Link} to="/">
-          <Trans>To the workspaces</Trans>
-        </Button>
-      </StageButtons>
-    </StageCard>
+    <>
+      <StageCard
+        title={t`This desktop is simulated`}
+        reason={t`The hosts of this installation run no containers. This picture is all there is of the session.`}
+      >
+        <Screenshot sessionId={connection.session_id} alt={t`The simulated desktop`} width={960} renewAfter={10} />
+        <StageButtons>
+          <Button component={Link} to="/">
+            <Trans>To the workspaces</Trans>
+          </Button>
+        </StageButtons>
+      </StageCard>
+      <SessionBar page={page} title={title} limit={limit}>
+        {tools}
+      </SessionBar>
+    </>
   );
 }
 
