@@ -18,7 +18,7 @@ test.each([
 
 test('a Manager is disabled, running or unknown', () => {
   expect(agentStatus({ status: 'missing', closed: { code: 'status', reason: '' } })).toBe('missing');
-  expect(managerStatus({ enabled: false, running: false })).toBe('disabled');
+  expect(managerStatus({ enabled: false, running: false })).toBe('unknown (disabled)');
   expect(managerStatus({ enabled: true, running: true })).toBe('running');
   expect(managerStatus({ enabled: true, running: false })).toBe('unknown');
 });

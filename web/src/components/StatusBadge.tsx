@@ -53,6 +53,7 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   copying: 'moving',
   absent: 'gone',
   unknown: 'unsure',
+  'unknown (disabled)': 'resting',
   unreachable: 'unsure',
   missing: 'unsure',
   quarantined: 'unsure',
@@ -102,6 +103,7 @@ const WORDS: Record<string, string> = {
   copying: t`copying`,
   absent: t`absent`,
   unknown: t`unknown`,
+  'unknown (disabled)': t`unknown (disabled)`,
   unreachable: t`unreachable`,
   missing: t`missing`,
   quarantined: t`quarantined`,
@@ -169,9 +171,9 @@ export function agentStatus({ status, closed }: Pick<Schemas['AgentView'], 'stat
   }
 }
 
-/** The status of a Manager: that it is disabled, or whether it runs. All pages use it. */
+/** The status of a Manager: as in the api, unknown while it is disabled. All pages use it. */
 export function managerStatus({ enabled, running }: { enabled: boolean; running: boolean }): string {
-  if (!enabled) return 'disabled';
+  if (!enabled) return 'unknown (disabled)';
   return running ? 'running' : 'unknown';
 }
 
