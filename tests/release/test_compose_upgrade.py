@@ -29,6 +29,8 @@ MIGRATIONS: Final = {
     "9001_pre_added.sql": "ALTER TABLE zones ADD COLUMN added integer",
     "9004_post_removed.sql": "ALTER TABLE zones DROP COLUMN added",
 }
+SHORT_STEADY_S: Final = 2.0
+"""The time for which a container must run; tests/host/test_upgrade.py tests the real one."""
 TIME_LIMIT_S: Final = 300.0
 """The time limit of the upgrade for a container on a busy machine."""
 LIBRARY: Final = "/opt/greenroom/lib"
@@ -75,6 +77,7 @@ class UpgradableHost(ComposeHost):
         lines = [f"#!{sys.executable} -P", "import sys", f"sys.path.insert(0, {str(site)!r})"]
         for module in ("greenroom.up.compose", "greenroom.upgrade.compose"):
             lines += [f"import {module}", f"{module}.READY_WITHIN_S = {TIME_LIMIT_S}"]
+        lines += ["import greenroom.upgrade.waiting", f"greenroom.upgrade.waiting.STEADY_S = {SHORT_STEADY_S}"]
         self.program.write_text("\n".join([*lines, "from greenroom.cli.main import main", "main()", ""]))
         self.program.chmod(0o755)
         self.passphrase_file = self.machine.folder / "passphrase"

@@ -34,7 +34,11 @@ the log."""
 @pytest.fixture(scope="module")
 def populated(versions: Versions) -> Iterator[Populated]:
     """The instance that the tests of this module share."""
-    with served_page() as address:
+    waiting = (versions.new_package / "upgrade/waiting.py").read_text()
+    # tests/host/test_upgrade.py tests the real time for which a role must run.
+    shorter = waiting.replace("STEADY_S: Final = 15.0", "STEADY_S: Final = 2.0")
+    assert shorter != waiting
+    with served_page() as address, versions.planted("upgrade/waiting.py", shorter):
         instance = Populated(versions, address)
         try:
             instance.populate()
