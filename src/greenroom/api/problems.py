@@ -82,6 +82,10 @@ def api_router(*tags: str, prefix: str = "/api/v1") -> APIRouter:
     )
 
 
+_PAGING_PARAMETERS: Final = frozenset({"cursor", "limit"})
+"""Clients send these to every list, also to short lists, which have a single page."""
+
+
 def _query_parameters(dependant: Dependant) -> Iterator[str]:
     """Yield the names of the query parameters of a route and its dependencies. A parameter can be a model, whose fields
     are the parameters of the request."""
@@ -104,7 +108,7 @@ async def _refuse_unknown_parameters(request: Request) -> None:
         return
     known = sorted(set(_query_parameters(route.dependant)))
     for name in request.query_params:
-        if name not in known:
+        if name not in known and not (request.method == "GET" and name in _PAGING_PARAMETERS):
             nearest = difflib.get_close_matches(name, known, 1)
             remedy = (
                 f"did you mean {nearest[0]}?" if nearest else f"the parameters are {', '.join(known)}." * bool(known)

@@ -330,6 +330,10 @@ async def test_what_is_kept_of_the_past_is_ordered_by_time_alone(admin: Client):
     await admin.read(PATH, ended=True, sort="created")
 
 
+async def test_a_list_with_a_single_page_accepts_the_parameters_of_pages(admin: Client):
+    assert len((await admin.get("/api/v1/roles?limit=1")).json()) > 1
+
+
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
