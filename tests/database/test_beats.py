@@ -59,7 +59,7 @@ async def test_one_that_cannot_be_stored_stops_no_other(system: System, beats: U
     first, second, third = system.agents.values()
     await system.db.write("UPDATE agents SET incarnation = 1, seq = 0")
     beats.add(_beat(first, seq=1))
-    beats.add(_beat(second, seq=1, runtime_error="no\0text"))
+    beats.add(_beat(second, seq=1, runtime_error="no\ud800text"))
     beats.add(_beat(third, seq=2))
     beats.add(_beat(third, seq=1))
     await _until_stored(system.db, {first: 1, third: 2})

@@ -23,6 +23,8 @@ from joserfc.jwk import RSAKey
 FOLDER = Path(__file__).parent.parent / "stand_ins/oidc"
 ORIGIN = "https://127.0.0.1:8443"
 SECRET = "the secret of the client"
+UNKNOWN_CODE = "no-such-code"
+"""The code that the test of a provider sends."""
 
 
 def client_of(name: str, client_id: str = "greenroom", **more: Any) -> dict[str, Any]:
@@ -104,6 +106,7 @@ class Forger:
     document: dict[str, Any] = field(default_factory=dict[str, Any])
     userinfo: dict[str, Any] | None = None
     token_requests: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    """The requests of log-ins; the test of a provider sends an unknown code."""
 
     def id_claims(self) -> dict[str, Any]:
         now = int(time.time())
@@ -129,7 +132,8 @@ class Forger:
             case "/jwks":
                 return {"keys": keys}
             case "/token":
-                self.token_requests.append(form)
+                if form.get("code") != UNKNOWN_CODE:
+                    self.token_requests.append(form)
                 answer = {"access_token": "opaque", "token_type": "Bearer", "id_token": self.id_token()}
                 return answer | {"refresh_token": f"refresh-{len(self.token_requests)}"}
             case _:

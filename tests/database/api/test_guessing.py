@@ -202,17 +202,17 @@ async def test_sixty_guessing_strangers_do_not_starve_a_right_log_in(
 async def test_a_flood_of_wrong_log_ins_is_two_rows_with_their_number(connect: MakeClient, db: Database, app: FastAPI):
     attacker = await connect(address="203.0.113.9")
     for number in range(5):
-        await guess(attacker, f"user-{number}\u202e\n")
+        await guess(attacker, f"user-{number}\n\u202e")
         await attacker.post("/api/v1/login/link", json={"token": "wrong"}, headers=SAME_ORIGIN)
     first = await rows_of(db, app, "login-failed")
     assert [row["message"] for row in first] == [
-        "A log-in as user-0\\u202e\\u000a from 203.0.113.9 failed",
+        "A log-in as user-0\\u000a\\u202e from 203.0.113.9 failed",
         "A log-in by link from 203.0.113.9 failed",
     ]
     app.state.refusals.write_due(time.monotonic() + REPEAT_WINDOW_S)
     _, _, passwords, links = await rows_of(db, app, "login-failed")
     assert passwords["details"]["count"] == links["details"]["count"] == 4
-    assert passwords["details"]["names"] == [f"user-{number}\\u202e\\u000a" for number in range(1, 5)]
+    assert passwords["details"]["names"] == [f"user-{number}\\u000a\\u202e" for number in range(1, 5)]
     app.state.refusals.write_due(time.monotonic() + 3 * REPEAT_WINDOW_S)
     assert len(await rows_of(db, app, "login-failed")) == 4, "nothing more happened"
 
