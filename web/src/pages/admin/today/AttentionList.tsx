@@ -18,8 +18,8 @@ import { CalmDrawing } from './CalmDrawing';
 import { actionOf } from './helpActions';
 import classes from './Today.module.css';
 
-/** The number of entries that are shown at first. One more is not hidden. */
-const SHOWN = 12;
+/** The number of entries that are shown at first, so that the facts below them stay visible. One more is not hidden. */
+const SHOWN = 7;
 
 const MARKS: Record<Attention['severity'], { icon: TablerIcon; word: string }> = {
   failure: { icon: IconExclamationCircle, word: t`Failure` },
