@@ -250,7 +250,7 @@ def test_a_second_screen_has_pointer_keys_and_clipboard(desk: Desk):
     desk.eventually("xdotool getdisplaygeometry | cut -d' ' -f1", f"{before}\n")
 
 
-def test_what_was_copied_in_the_session_is_pasted_there(desk: Desk):
+def test_text_copied_in_the_session_is_pasted_there(desk: Desk):
     desk.pad()
     desk.engine.copy("older, of this computer")
     desk.click()
@@ -259,7 +259,7 @@ def test_what_was_copied_in_the_session_is_pasted_there(desk: Desk):
     desk.eventually("cat /tmp/pad", "newer, of the session")
 
 
-def test_what_was_copied_in_the_session_reaches_this_computer(desk: Desk):
+def test_text_copied_in_the_session_reaches_this_computer(desk: Desk):
     """At once, or at the next input if the browser wants one."""
     desk.pad()
     for text in ("of the session äß日", "and once more"):

@@ -1,4 +1,4 @@
-"""One rule for each kind of object with rights of its own, asked by all its verbs: no rare verb may forget it.
+"""One rule for each kind of object with rights of its own, applied to all its verbs, also the rare ones.
 
 The routes come from the application. A new route must be of a known kind, or be listed here with its reason.
 """

@@ -127,7 +127,7 @@ class ComposeUpgrade:
         return self._problem_with(containers[name], expected) if name in containers else "its container is missing"
 
     async def _problem_of_any(self) -> str:
-        # Every container is looked at each time, so that the times of all processes run from now.
+        # All containers are checked each time, so that the time of each process runs from now.
         containers = role_containers().items()
         problems = [f"{name}: {text}" for name, one in containers if (text := self._problem_with(one, version()))]
         return next(iter(problems), "")
