@@ -56,7 +56,7 @@ def test_the_crown_moves_to_the_other_manager_when_the_primary_is_disabled(page:
     page.evaluate("window.before = 1")
     managers.get_by_role("switch", name=f"Enabled: Manager {name}").press("Space")
     page.get_by_role("dialog").get_by_role("button", name="Disable").click()
-    expect(managers.get_by_role("link", name=f"Manager {name}: disabled.")).to_be_visible()
+    expect(managers.get_by_role("link", name=f"Manager {name}: unknown (disabled).")).to_be_visible()
     expect(primary).to_have_count(1)
     wait_for(lambda: has_crown(page, primary), "the crown lies on the Primary")
     expect(page.get_by_role("status").filter(has_text="is now Primary of zone default.")).to_be_attached()
