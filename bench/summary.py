@@ -74,8 +74,8 @@ def _merge(figures: list[Figure], run: str, load: float) -> list[Newest]:
 
 def _table(newest: list[Newest]) -> str:
     lines = [
-        "| figure | Greenroom | reference | ratio | goal | result | load | run |",
-        "|---|---|---|---|---|---|---|---|",
+        "| figure | Greenroom | reference | ratio | goal | result | samples | load | run |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for entry in newest:
         figure = entry.figure
@@ -83,7 +83,7 @@ def _table(newest: list[Newest]) -> str:
             lines.append(
                 f"| {figure.name} | {figure.product:.4g} {figure.unit} | {figure.yardstick_name}:"
                 f" {figure.yardstick:.4g} | {figure.ratio:.3g} | {figure.goal_text}"
-                f" | {'met' if figure.is_met else '**missed**'} | {entry.load:.0f} | {entry.run} |"
+                f" | {'met' if figure.is_met else '**missed**'} | {figure.samples} | {entry.load:.0f} | {entry.run} |"
             )
     return "\n".join(lines) + "\n"
 

@@ -71,22 +71,27 @@ def median(values: list[float]) -> float:
 
 
 def percentile(values: list[float], percent: float) -> float:
-    """The smallest value that `percent` percent of the values do not exceed; with fewer than 100 values p99 is the
-    largest."""
+    """The smallest value that `percent` percent of the values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
+def slowest(values: list[float]) -> tuple[str, float]:
+    """The name and the value of the slowest samples: p99, or the maximum of fewer than 100 samples, which have no
+    99th percentile."""
+    return ("p99", percentile(values, 99)) if len(values) >= 100 else ("maximum", max(values))
+
+
 def spread(values: list[float]) -> str:
-    """The minimum, median, 99th percentile and maximum."""
-    numbers = (min(values), median(values), percentile(values, 99), max(values))
-    return " / ".join(f"{number:.4g}" for number in numbers)
+    """The minimum, the median, p99 if there are 100 samples, and the maximum."""
+    parts = {"min": min(values), "p50": median(values), **dict([slowest(values)]), "maximum": max(values)}
+    return " / ".join(f"{name} {value:.4g}" for name, value in parts.items())
 
 
 def print_table(figures: list[Figure]) -> None:
     """Print the table."""
     table = Table(
-        title="Greenroom: figures (medians unless named otherwise; one run; min / p50 / p99 / max)",
+        title="Greenroom: figures (medians unless named otherwise; one run)",
         title_justify="left",
     )
     columns: tuple[tuple[str, JustifyMethod], ...] = (

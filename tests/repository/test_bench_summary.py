@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 from bench import summary
-from bench.table import Figure, Point
+from bench.table import Figure, Point, slowest
 
 
 @pytest.fixture
@@ -58,3 +59,26 @@ def test_the_page_has_the_figures_that_are_kept():
     goals = [each for each in kept if each.figure.goal is not None]
     assert goals
     assert [each.figure.name for each in goals if each.run not in rows.get(each.figure.name, "")] == []
+
+
+def test_no_kept_figure_is_a_percentile_of_too_few_samples():
+    kept = msgspec.json.decode(summary.FIGURES.read_bytes(), type=list[summary.Newest])
+    percents = {each.figure.name: re.search(r"\bp(\d\d)\b", each.figure.name) for each in kept}
+    too_few = {
+        each.figure.name: each.figure.samples
+        for each in kept
+        if (percent := percents[each.figure.name]) and each.figure.samples * (100 - int(percent[1])) < 100
+    }
+    assert too_few == {}
+
+
+def test_the_slowest_of_fewer_than_100_samples_is_called_the_maximum():
+    assert slowest([3.0, 1.0, 2.0]) == ("maximum", 3.0)
+    assert slowest([float(number) for number in range(1, 101)]) == ("p99", 99.0)
+
+
+@pytest.mark.usefixtures("drawn")
+def test_the_table_shows_the_number_of_samples(page: Path):
+    summary.write([_figure("a", 5.0, 1.0)], datetime(2026, 1, 1, tzinfo=UTC))
+    heads, _, row = (line.split(" | ") for line in page.read_text().splitlines() if line.startswith("|"))
+    assert row[heads.index("samples")] == "1"

@@ -227,7 +227,7 @@ def _wait_shortages(plan: RehearsalPlan, late: int, reply_p99_s: float | None) -
     if late:
         yield f"{late} of {plan.users} users had no usable session within {plan.usable_within_s:g} s."
     if reply_p99_s is not None and reply_p99_s > REPLY_WITHIN_S:
-        waited = f"1 of 100 launches waited {reply_p99_s:.1f} s or longer for the reply"
+        waited = f"1 of {min(plan.users, 100)} launches waited {reply_p99_s:.1f} s or longer for the reply"
         yield f"The api: {waited}; the limit is {REPLY_WITHIN_S:g} s."
 
 
