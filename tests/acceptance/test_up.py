@@ -180,7 +180,7 @@ def test_the_console_and_the_api_are_served_by_ipv6(instance: Instance, host: st
 
 def test_zones_of_up_can_be_staged_at_once(instance: Instance):
     (zone,) = instance.sql("SELECT * FROM zones")
-    assert zone["allow_origin_domain"] == "127.0.0.1,localhost"
+    assert zone["allow_origin_domain"] == "127.0.0.1,localhost,[::1]"
     assert zone["upstream_auth_address"] == f"127.0.0.1:{instance.port}"
 
 

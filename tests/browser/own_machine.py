@@ -27,6 +27,7 @@ CHUNK_BYTES: Final = 65536
 
 VERSION: Final = 5
 IPV4: Final = 1
+IPV6: Final = 4
 SUCCEEDED, REFUSED = 0, 5
 
 
@@ -77,7 +78,10 @@ async def _connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
         await reader.readexactly(methods)
         writer.write(bytes([VERSION, 0]))
         _, _, _, kind = await reader.readexactly(4)
-        host = socket.inet_ntoa(await reader.readexactly(4)) if kind == IPV4 else await _name(reader)
+        if kind == IPV6:
+            host = socket.inet_ntop(socket.AF_INET6, await reader.readexactly(16))
+        else:
+            host = socket.inet_ntoa(await reader.readexactly(4)) if kind == IPV4 else await _name(reader)
         port = int.from_bytes(await reader.readexactly(2))
         try:
             there_reader, there_writer = await _connect(host, port)
@@ -105,7 +109,7 @@ async def _connect(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.
     Raises:
         OSError: it is another address, or the connection failed.
     """
-    if host != "localhost" and not host.startswith("127."):
+    if host not in ("localhost", "::1") and not host.startswith("127."):
         raise ConnectionRefusedError(host)
     return await asyncio.open_connection("127.0.0.1" if host == "localhost" else host, port)
 

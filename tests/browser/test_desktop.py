@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import BrowserContext, Route, expect
 from tests.acceptance.instance import Instance, wait_for
 from tests.browser.conftest import empty
-from tests.browser.console import Person, fills, goto, inside, violations
+from tests.browser.console import Person, fills, goto, inside, logged_in, violations
 
 STEPS = ["Requested", "Machine chosen", "Accepted by the machine", "Container created", "Container started"]
 
@@ -200,6 +200,19 @@ def test_one_panel_of_the_session_is_open_at_a_time_and_escape_closes_it(user: P
     expect(files).to_be_visible()
     page.keyboard.press("Escape")
     expect(files).to_have_count(0)
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_desktop_opens_at_an_ipv6_address(
+    user: Person, instance: Instance, new_context: Callable[..., BrowserContext]
+):
+    """The policies of the console and of the frame permit it, and the stream accepts its origin."""
+    url = instance.url.replace("127.0.0.1", "[::1]")
+    person = logged_in(new_context(), url, user.username, "correct horse battery")
+    person.launch("Desktop")
+    frame = person.desktop()
+    assert frame.url.startswith("https://[::1]:")
+    assert violations(person.page) == []
 
 
 @pytest.mark.usefixtures("clean")

@@ -220,6 +220,11 @@ def test_each_address_of_a_listener_is_served():
     assert conf.count("server_name 127.0.0.1 [::1];") == 2
     assert "https://127.0.0.1:8445" in conf
     assert "https://[::1]" not in conf, "a Content Security Policy has no form for it"
+    assert "map $host $gr_ipv6_main { default ''; '~^\\[' 'https://*:8443'; }" in conf
+    assert "map $host $gr_ipv6_stream { default ''; '~^\\[' 'https://*:8445'; }" in conf
+    assert "frame-ancestors https://127.0.0.1:8443 $gr_ipv6_main" in conf
+    assert "frame-src https://127.0.0.1:8445 $gr_ipv6_stream;" in conf
+    assert "$gr_ipv6" not in text({**plan, "served_hosts": ["127.0.0.1"]})
 
 
 def test_each_manager_follows_its_own_sentinel_by_absolute_path():

@@ -38,7 +38,7 @@ from greenroom.core.errors import SetupError, TooLarge
 from greenroom.core.fleet.addresses import LOCAL_HOSTS, edge_name, not_served_text, origin_host
 from greenroom.core.recording.session_video import MAX_REQUEST_BYTES
 from greenroom.core.session.streams import LEASE_TOKEN, RESERVED_PATHS, VIEWER_COOKIE
-from greenroom.gateway.plan import GatewayPlan, addresses, allowed_in_policies, port_of
+from greenroom.gateway.plan import GatewayPlan, addresses, allowed_in_policies, ipv6_ports_in_policies, port_of
 from greenroom.kit.processes import ProcessInfo, is_running, processes, read_working_folder
 from greenroom.kit.templates import load_templates
 
@@ -125,6 +125,7 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
         plan=plan,
         addresses=addresses,
         allowed_in_policies=allowed_in_policies,
+        ipv6_ports_in_policies=ipv6_ports_in_policies,
         quoted=_quoted,
         folder=folder,
         max_files=max_files,

@@ -12,11 +12,12 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from greenroom.core.errors import SetupError
-from greenroom.core.fleet.addresses import origin_host
+from greenroom.core.fleet.addresses import HTTPS_PORT, origin_host
 
 _PATH_PATTERN: Final = re.compile(r"/[^\"$\\]*")
 _HOST_PATTERN: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
@@ -157,7 +158,18 @@ class GatewayPlan(_PlanPart, frozen=True, kw_only=True):
 
 def allowed_in_policies(origins: Iterable[str]) -> list[str]:
     """Return the origins that can be part of a Content Security Policy, which has no syntax for IPv6 addresses."""
-    return [origin for origin in origins if not origin.startswith("https://[")]
+    return [origin for origin in origins if not _is_ipv6(origin)]
+
+
+def ipv6_ports_in_policies(origins: Iterable[str]) -> list[str]:
+    """Return sources of a Content Security Policy that permit the origins with an IPv6 address: each of their ports,
+    with any host. Only pages at an IPv6 address get them."""
+    ports = [urlsplit(origin).port or HTTPS_PORT for origin in origins if _is_ipv6(origin)]
+    return [f"https://*:{port}" for port in dict.fromkeys(ports)]
+
+
+def _is_ipv6(origin: str) -> bool:
+    return origin.startswith("https://[")
 
 
 def addresses(listener: str) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenroom.core.access.accounts import ADMIN
+from greenroom.core.fleet.addresses import LOCAL_HOSTS
 from greenroom.db.database import Database
 from greenroom.db.installation import installation_id
 from greenroom.kit.passwords import hash_password
@@ -78,7 +79,7 @@ async def ensure_rows(db: Database, site: Site) -> None:
     """
     settings = site.settings
     write_text(site.layout.installation_id, await installation_id(db) + "\n", 0o644)
-    origins = ",".join(dict.fromkeys(["127.0.0.1", "localhost", *settings.named_hosts]))
+    origins = ",".join(dict.fromkeys([*LOCAL_HOSTS, *settings.named_hosts]))
     await ensure_zones(db, settings.zones, origins, f"127.0.0.1:{settings.port}", site.ports["stream"])
     for agent in site.agents:
         identity = agent.folder / "identity.json"
