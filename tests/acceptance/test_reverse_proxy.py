@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from greenroom.up import tls
 
 PAGE = Path(__file__).parents[2] / "docs/howto/behind-a-reverse-proxy.md"
 PUBLIC = "127.0.0.9"
-"""Replaces the public name and address."""
+"""Replaces the public name and address of a proxy on the machine of the instance."""
 
 
 class Proxied:
@@ -54,16 +55,16 @@ def of_the_page(language: str, replaced: dict[str, str]) -> str:
     return text
 
 
-def nginx(instance: Instance, port: int, stream: int) -> list[str]:
+def nginx(instance: Instance, port: int, stream: int, public: str = PUBLIC, greenroom: str = "127.0.0.1") -> list[str]:
     """The command of nginx of the distribution; writes its configuration."""
     text = of_the_page(
         "nginx",
         {
-            "203.0.113.5:443": f"{PUBLIC}:{port}",
-            "203.0.113.5:8445": f"{PUBLIC}:{stream}",
-            "127.0.0.1:8443": f"127.0.0.1:{instance.port}",
-            "127.0.0.1:8445": f"127.0.0.1:{stream}",
-            "desk.example.org": PUBLIC,
+            "203.0.113.5:443": f"{public}:{port}",
+            "203.0.113.5:8445": f"{public}:{stream}",
+            "127.0.0.1:8443": f"{greenroom}:{instance.port}",
+            "127.0.0.1:8445": f"{greenroom}:{stream}",
+            "desk.example.org": public,
             "/etc/ssl/desk": str(instance.folder / "proxy"),
             "/var/lib/greenroom/ca.pem": instance.found["ca_file"],
         },
@@ -100,16 +101,18 @@ def caddy(instance: Instance, port: int, stream: int) -> list[str]:
 
 
 @contextmanager
-def proxy(instance: Instance, port: int, command: Callable[[Instance, int, int], list[str]]) -> Iterator[Proxied]:
+def proxy(
+    instance: Instance, port: int, command: Callable[[Instance, int, int], list[str]], public: str = PUBLIC
+) -> Iterator[Proxied]:
     """A proxy in front of the instance."""
     authority = Path(instance.found["ca_file"]), instance.data / "tls" / "ca.key"
-    tls.ensure_pair(authority, instance.folder / "proxy", [PUBLIC], datetime.now(UTC))
+    tls.ensure_pair(authority, instance.folder / "proxy", [public], datetime.now(UTC))
     stream = urlsplit(instance.found["stream_url"]).port
     assert stream is not None
     home = {"HOME": str(instance.folder), "PATH": os.defpath}
     with subprocess.Popen(command(instance, port, stream), env=home) as process:
         try:
-            proxied = Proxied(instance, f"https://{PUBLIC}:{port}")
+            proxied = Proxied(instance, f"https://{public}:{port}")
             wait_for(lambda: _answers(proxied), "the proxy serves")
             yield proxied
         finally:
@@ -138,18 +141,61 @@ def published(openbox_image: str, port: int) -> Iterator[Instance]:
         yield instance
 
 
+def assert_desktop_opens(instance: Instance, proxied: Proxied, public: str) -> None:
+    """Assert that the console of the proxy names the addresses of the proxy, and that a desktop opens in it."""
+    console = proxied.get("/")
+    assert console.status_code == httpx2.codes.OK
+    stream = f"https://{public}:{urlsplit(instance.found['stream_url']).port}"
+    assert stream in console.headers["content-security-policy"]
+    assert public in proxied.call("GET", "/zones")[0]["allow_origin_domain"].split(",")
+    session_id = instance.launch(instance.new_user())["session_id"]
+    wait_for(lambda: instance.has_status(session_id, "running"), "the session runs", 120)
+    with open_desktop(proxied, session_id) as desktop:
+        assert desktop.goes_on()
+
+
 @pytest.mark.parametrize("command", [nginx, caddy])
 def test_console_and_desktop_open_through_a_proxy(
     published: Instance, port: int, command: Callable[[Instance, int, int], list[str]]
 ):
     assert published.url == f"https://127.0.0.1:{published.port}"
     with proxy(published, port, command) as proxied:
-        console = proxied.get("/")
-        assert console.status_code == httpx2.codes.OK
-        stream = f"https://{PUBLIC}:{urlsplit(published.found['stream_url']).port}"
-        assert stream in console.headers["content-security-policy"]
-        assert PUBLIC in proxied.call("GET", "/zones")[0]["allow_origin_domain"].split(",")
-        session_id = published.launch(published.new_user())["session_id"]
-        wait_for(lambda: published.has_status(session_id, "running"), "the session runs", 120)
-        with open_desktop(proxied, session_id) as desktop:
-            assert desktop.goes_on()
+        assert_desktop_opens(published, proxied, PUBLIC)
+
+
+@pytest.fixture
+def proxy_machine() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Another machine, connected by a cable: the address of this machine, that of the other one, and the command
+    prefix that runs a program there."""
+    name = f"gr{uuid.uuid4().hex[:6]}"
+    inside = ("ip", "netns", "exec", name)
+    commands = (
+        ("ip", "netns", "add", name),
+        ("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name),
+        ("ip", "addr", "add", "10.178.0.1/30", "dev", name),
+        ("ip", "link", "set", name, "up"),
+        (*inside, "ip", "addr", "add", "10.178.0.2/30", "dev", "eth0"),
+        (*inside, "ip", "link", "set", "eth0", "up"),
+    )
+    try:
+        for command in commands:
+            subprocess.run(command, check=True, capture_output=True)
+        yield "10.178.0.1", "10.178.0.2", inside
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=False)  # the cable ends with it
+
+
+def test_a_desktop_opens_through_a_proxy_on_another_machine(
+    openbox_image: str, port: int, proxy_machine: tuple[str, str, tuple[str, ...]]
+):
+    here, there, inside = proxy_machine
+
+    def command(instance: Instance, port: int, stream: int) -> list[str]:
+        return [*inside, *nginx(instance, port, stream, public=there, greenroom=here)]
+
+    address = f"https://{there}:{port}"
+    options = ("--hostname", here, "--public-url", address)
+    with running_instance(*options, GREENROOM_DESKTOP_IMAGE=openbox_image) as instance:
+        assert instance.found["public_url"] == address
+        with proxy(instance, port, command, there) as proxied:
+            assert_desktop_opens(instance, proxied, there)

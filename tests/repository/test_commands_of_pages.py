@@ -27,6 +27,7 @@ NOT_RUN = {
     ("README.md", "sudo apt-get install --no-install-recommends ./greenroom_0.1"),
     ("README.md", "script/up"),
     ("docs/howto/behind-a-reverse-proxy.md", "greenroom up --public-url https://desk.example.org"),
+    ("docs/howto/behind-a-reverse-proxy.md", "greenroom up --hostname rooms.internal --public-url https://"),
     ("docs/howto/languages.md", "npm run extract --prefix web"),
     ("docs/howto/containers.md", "greenroom backup /var/backups/greenroom --compose ."),
     ("docs/howto/disable-a-manager.md", "docker exec -i kasm_db sh -c 'PGPASSWORD=$(cat /run/secrets/"),
