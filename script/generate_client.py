@@ -37,9 +37,13 @@ NAMES: Final = {
 PREFIXES: Final = re.compile(r"^Async(?=[A-Z])|^a(?=synchronous)")
 """The prefixes that are removed from names: of classes, and of the modules of this half."""
 
+REMOVED_LINES: Final = re.compile(r"^ *@entered\n", re.MULTILINE)
+"""Decorators that only asynchronous functions have."""
+
 
 def without_asyncio(source: str) -> str:
-    """Remove `async` and `await`, and replace the names. Comments do not change."""
+    """Remove `async`, `await` and decorators, and replace the names. Comments do not change."""
+    source = REMOVED_LINES.sub("", source)
     for start, end, text in reversed(list(_edits(source))):
         source = source[:start] + text + source[end:]
     return source
@@ -60,9 +64,9 @@ def _edits(source: str) -> Iterator[tuple[int, int, str]]:
 
 
 def generate(source: Path) -> str:
-    """The generated text for `source`, with imports sorted, `with` statements joined and lines formatted by ruff."""
+    """The generated text for `source`, with imports and `with` statements joined and formatted by ruff."""
     text = HEADER.format(source=source.name) + without_asyncio(source.read_text())
-    text = run_ruff(text, target_of(source), "check", "--select", "I,SIM117", "--fix")
+    text = run_ruff(text, target_of(source), "check", "--select", "F401,I,SIM117", "--fix")
     return run_ruff(text, target_of(source), "format")
 
 

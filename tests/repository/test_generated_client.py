@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "script/generate_client.py"
 SOURCE = """\
+@entered
 async def read(answers: AsyncIterator[Answer]) -> AsyncDesk:  # async as the caller
     async with AsyncClient() as client:
         async for answer in answers:

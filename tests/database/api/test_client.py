@@ -105,10 +105,19 @@ async def test_the_same_with_asyncio(asynchronous: AsyncGreenroom, stage: Stage,
     async def work() -> None:
         async with (
             asynchronous,
-            await asynchronous.lease("Desktop", seconds=60, user_id=await ada.own_id()) as desk,
+            asynchronous.lease("Desktop", seconds=60, user_id=await ada.own_id()) as desk,
         ):
             await desk.extend(120)
             assert [held.status for held in await asynchronous.leases()] == ["running"]
+
+    await asyncio.gather(work(), becomes(stage, "running"))
+    assert await statuses(stage) == ["deleting"]
+
+
+async def test_a_lease_can_be_awaited_before_its_block(asynchronous: AsyncGreenroom, stage: Stage, ada: Client):
+    async def work() -> None:
+        async with await asynchronous.lease("Desktop", seconds=60, user_id=await ada.own_id()) as desk:
+            await desk.extend(120)
 
     await asyncio.gather(work(), becomes(stage, "running"))
     assert await statuses(stage) == ["deleting"]

@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from greenroom.client.asynchronous_desk import AsyncDesk
-from greenroom.client.desk import Egress, LeaseWait, Mode, Tags, lease_options
+from greenroom.client.desk import Egress, LeaseWait, Mode, Tags, entered, lease_options
 from greenroom.client.errors import error_from
 from greenroom.client.events import Event, connection_lost_error, events_request, parse_event, reconnect_wait_s
 from greenroom.client.models import Lease
@@ -163,6 +163,7 @@ class AsyncConnection:
         async with self.stream(events_request(last, is_reconnect=is_reconnect), connection_lost_error) as answer:
             yield answer.aiter_lines()
 
+    @entered
     async def lease(
         self,
         workspace: str,

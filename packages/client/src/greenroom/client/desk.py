@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import wraps
+from types import TracebackType
+from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -34,6 +37,8 @@ DEFAULT_WAIT_S: Final = 10.0
 """The time for which the server lets a command without `wait_s` wait for its start (`api.desk.schemas`)."""
 FIRST_POLL_S: Final = 0.02
 MAX_POLL_S: Final = 1.0
+P = ParamSpec("P")
+E = TypeVar("E", bound=AbstractAsyncContextManager[Any])
 _CLICKS: Final = {("left", 1): "left_click", ("left", 2): "double_click", ("left", 3): "triple_click"}
 
 
@@ -63,6 +68,46 @@ def lease_options(
     domains = egress if egress in (None, "none") else {"allow": list_of_texts(egress, "egress", '["example.com"]')}
     secret_names = list_of_texts(secrets, "secrets", '["billing"]') if secrets else None
     return {**(options or {}), **without_none(egress=domains, secrets=secret_names)} or None
+
+
+class Entered(Coroutine[Any, Any, E], Generic[E]):
+    """A coroutine that returns a context manager, which `async with` also enters without `await`."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, E]) -> None:
+        self._coroutine = coroutine
+        self._result: E | None = None
+
+    def __await__(self) -> Generator[Any, Any, E]:
+        return self._coroutine.__await__()
+
+    def send(self, value: Any) -> Any:
+        return self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    async def __aenter__(self) -> E:
+        self._result = await self._coroutine
+        return await self._result.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._result is not None:
+            await self._result.__aexit__(kind, error, trace)
+
+
+def entered(function: Callable[P, Coroutine[Any, Any, E]]) -> Callable[P, Entered[E]]:
+    """Let `async with` enter the result of an asynchronous function without `await`."""
+
+    @wraps(function)
+    def start(*args: P.args, **kwargs: P.kwargs) -> Entered[E]:
+        return Entered(function(*args, **kwargs))
+
+    return start
 
 
 class LeaseWait:
