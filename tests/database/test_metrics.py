@@ -19,9 +19,11 @@ from greenroom.core.session.states import ObservedState
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.audit import AuditWriter
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.diagnostics.today import read_watched
 from greenroom.db.diagnostics.views import RequestLog
 from greenroom.gateway.api_client import MAX_QUEUED, RequestReporter
 from greenroom.gateway.health import GatewayMetrics
+from greenroom.kit.concurrency import CoalescedRead
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.status import CheckInNotifier, ManagerMetrics, ManagerStatus
 from greenroom.wire.fleet import ManagerRequest
@@ -66,7 +68,7 @@ async def api_page(db: Database) -> bytes:
     full = await rows.staging_config(db, zone_id, await rows.image(db, friendly_name="Full"), num_sessions=1)
     await rows.staged_sessions(db, full, agent_id, 1)
     await db.write("INSERT INTO managers (instance_id, zone_id) VALUES ('m', %s)", (zone_id,))
-    return await metrics.page(db)
+    return await metrics.page(db, CoalescedRead(lambda: read_watched(db, "tls://siem:6514")))
 
 
 def manager_page(db: Database) -> bytes:
@@ -111,6 +113,9 @@ async def test_figures_of_the_deployment(db: Database):
     assert ("greenroom_api_staging_refill_blocked", "Desktop", "eu", "no-running-manager") not in found, "it is short"
     assert 0 <= found["greenroom_api_staged_session_age_seconds", "Desktop", "eu"] < 60
     assert found["greenroom_api_cores_reserved", "eu"] == 3
+    assert found["greenroom_api_attention", "failure", "zone-without-manager"] == 1
+    assert found["greenroom_api_attention", "directory", "failure"] == 0, "a series from the start, for alerts"
+    assert found["greenroom_api_audit_undelivered",] == found["greenroom_api_audit_undelivered_seconds",] == 0
     assert found["greenroom_api_webhook_messages_waiting",] == 1, "that of the disabled webhook is not to be delivered"
     assert 90 <= found["greenroom_api_webhook_oldest_waiting_seconds",] < 150
 
@@ -119,7 +124,7 @@ async def test_without_the_database_the_process_shows_its_own_metrics():
     away = Database("host=/nowhere", application_name="test", acquire_timeout_s=0.1)
     await away.open()
     try:
-        found = scraped(await RequestMetrics().page(away))
+        found = scraped(await RequestMetrics().page(away, CoalescedRead(lambda: read_watched(away, ""))))
     finally:
         await away.close()
     assert found["greenroom_api_database_up"].samples[0].value == 0

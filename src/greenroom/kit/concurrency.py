@@ -180,9 +180,9 @@ def convert_item_error(kind: str, name: str = "") -> Generator[None]:
 
 
 @contextmanager
-def log_item_error(kind: str, name: str) -> Generator[None]:
-    """Run the block, the work of one item without a status. Log its error, so that the other items continue. Raises
-    Unavailable: the database is unavailable, which affects all items."""
+def log_item_error(kind: str, name: str, on_error: Callable[[str], object] = lambda _: None) -> Generator[None]:
+    """Run the block, the work of one item without a status. Log its error, so that the other items continue; `on_error`
+    gets its sentence. Raises Unavailable: the database is unavailable, which affects all items."""
     try:
         with convert_item_error(kind, name):
             yield
@@ -190,6 +190,7 @@ def log_item_error(kind: str, name: str) -> Generator[None]:
         if isinstance(error, Unavailable) and not isinstance(error, StatementCanceled):
             raise
         log.warning("an item failed and is skipped for now", kind=kind, name=name, reason=error.message)
+        on_error(error.message)
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from fastapi import FastAPI
 from tests.database.api.client import USERS_PASSWORD, Client, MakeClient
 from tests.database.api.directing import DIRECTORIES, add, log_in
 from tests.support.directories import GROUPS, PEOPLE, Slapd, bad_server, slapd
+from tests.support.waiting import eventually
 
+from greenroom.core.errors import Refused
 from greenroom.db.database import Database
 from greenroom.identity.context import SignOnContext, context_of
 from greenroom.identity.directory import statements, sync
@@ -173,6 +177,48 @@ async def test_the_directory_shows_why_its_synchronization_stopped(server: Slapd
     await campus.sync()
     directory = await admin.read(campus.path)
     assert (directory["sync_problem"], directory["synchronized"] is None) == ("", False)
+
+
+async def test_a_user_who_cannot_be_disabled_makes_the_synchronization_incomplete(
+    server: Slapd, admin: Client, connect: MakeClient, context: SignOnContext, monkeypatch: pytest.MonkeyPatch
+):
+    campus = await _campus(admin, connect, server, NAMES[:3])
+    server.delete(f"uid={NAMES[0]},{PEOPLE}")
+
+    async def refused(*_: object) -> None:
+        raise Refused("The last administrator stays.")
+
+    monkeypatch.setattr(sync.users, "update_user", refused)
+    await campus.sync()
+    directory = await admin.read(campus.path)
+    problem = f"1 user could not be changed. {NAMES[0]}: The last administrator stays."
+    assert (directory["sync_problem"], directory["synchronized"]) == (problem, None)
+    await context.logs.flush()
+    (row,) = await context.db.fetch("SELECT message FROM logs WHERE code = 'directory-sync-stopped'")
+    assert row["message"] == f"The synchronization of Campus is incomplete: {problem}"
+
+
+async def test_an_unexpected_error_of_a_synchronization_is_its_problem(
+    server: Slapd, admin: Client, connect: MakeClient, context: SignOnContext, monkeypatch: pytest.MonkeyPatch
+):
+    campus = await _campus(admin, connect, server, NAMES[:1])
+
+    async def fails(*_: object) -> None:
+        raise ValueError("no such column")
+
+    monkeypatch.setattr(sync, "plan_synchronization", fails)
+    monkeypatch.setattr(sync, "POLL_S", 0.01)
+    await context.db.write("UPDATE directories SET sync_s = 3600, sync_due = now()")
+    running = asyncio.create_task(sync.synchronize_directories(SimpleNamespace(sign_on=context)))
+
+    async def problem() -> str:
+        return (await admin.read(campus.path))["sync_problem"]
+
+    try:
+        await eventually(problem)
+    finally:
+        running.cancel()
+    assert "no such column" in await problem()
 
 
 async def test_a_directory_that_fails_disables_no_user(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
 from fastapi import FastAPI
@@ -158,12 +158,43 @@ async def test_a_credential_that_expires_next(admin: Client, db: Database):
 async def test_events_of_the_audit_that_a_server_has_not_received(app: FastAPI, admin: Client, db: Database):
     await admin.make("/api/v1/groups", name="Sales")
     await app.state.audit.flush()
-    await db.write("INSERT INTO audit_deliveries (target, last_id) VALUES ('tls://siem:6514', 0)")
-    assert (await read_watched(db, "tls://siem:6514")).backlog is None, "the events are too young"
+
+    async def reported() -> list[str]:
+        seen = await read_watched(db, "tls://siem:6514")
+        return [entry.sentence for entry in needs_attention(seen) if entry.code == "audit-delivery"]
+
+    assert await reported() == [], "the events are too young"
     await db.write("UPDATE audit_events SET time = now() - interval '1 hour'")
-    backlog = (await read_watched(db, "tls://siem:6514")).backlog
-    assert backlog is not None
-    assert backlog.number > 0
+    (never_reached,) = await reported()
+    assert never_reached.endswith(" of the audit did not reach tls://siem:6514.")
+    await db.write(
+        "INSERT INTO audit_deliveries (target, last_id) SELECT 'tls://siem:6514', last_id - 1 FROM audit_head"
+    )
+    assert await reported() == ["1 event of the audit did not reach tls://siem:6514."]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("sync_problem = 'The directory does not answer.'", "The directory does not answer."),
+        ("created = now() - interval '4 hours'", "The synchronization is overdue."),
+        ("sync_problem = 'It is off.', sync_s = 0", None),
+        ("created = now() - interval '4 hours', synchronized = now()", None),
+    ],
+)
+async def test_a_directory_whose_users_are_not_synchronized(
+    admin: Client, db: Database, change: LiteralString, reason: str | None
+):
+    fields = {"name": "campus", "title": "Campus", "servers": ["ldaps://ldap"], "user_base": "o=c", "sync_s": 3600}
+    await admin.make("/api/v1/directories", **fields)
+    await db.write("UPDATE directories SET " + change)
+    entry = (await attention(admin)).get("directory")
+    assert (
+        entry
+        and entry["sentence"].removeprefix(
+            "Directory Campus is not synchronized: users who left it keep their access. "
+        )
+    ) == reason
 
 
 async def test_events_that_the_database_refuses(stage: Stage, app: FastAPI, monkeypatch: pytest.MonkeyPatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -16,6 +17,8 @@ from greenroom.api.problems import api_router
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.security import public_route, requires
 from greenroom.api.webhooks.delivery import DeliveryWorker
+from greenroom.core.diagnostics.attention import ATTENTION_CODES, SEVERITIES, needs_attention
+from greenroom.core.diagnostics.watched import Watched
 from greenroom.core.errors import Unavailable
 from greenroom.core.launch.forecast import pool_outcomes
 from greenroom.core.launch.plan import TraceStep
@@ -23,6 +26,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.audit import AuditWriter
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.metrics import Figure, read_figures
+from greenroom.kit.concurrency import CoalescedRead
 from greenroom.kit.metrics import CONTENT_TYPE, RoleMetrics
 
 TIMEOUT_S: Final = 2.0
@@ -93,15 +97,33 @@ class RequestMetrics(RoleMetrics):
             for code in config.codes if config.result == "miss" else ():
                 self.staging_misses.labels(*labels, code).inc()
 
-    async def page(self, db: Database) -> bytes:
+    async def page(self, db: Database, watched_reads: CoalescedRead[Watched]) -> bytes:
         """Return the whole page; without the database, only the metrics of this process and `database_up`."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                figures = await read_figures(db)
+                figures = await read_figures(db) + _watched_figures(await watched_reads.get())
             figures.append(Figure("database_up", "1 while the database answers", {}, 1))
         except (Unavailable, TimeoutError):
             figures = [Figure("database_up", "1 while the database answers", {}, 0)]
         return self.text() + _format_figures(figures)
+
+
+def _watched_figures(seen: Watched) -> list[Figure]:
+    """Return the number of entries of the page Today, so that each of them can cause an alert. A code without an entry
+    is 0, because an alert needs a series from before."""
+    numbers = Counter((entry.code, entry.severity) for entry in needs_attention(seen))
+    figures = [
+        Figure("attention", "Entries of the page Today", {"code": code, "severity": severity}, numbers[code, severity])
+        for code in ATTENTION_CODES
+        for severity in SEVERITIES
+    ]
+    if seen.backlog is not None:
+        oldest_s = (seen.now - seen.backlog.oldest).total_seconds() if seen.backlog.oldest else 0.0
+        figures += [
+            Figure("audit_undelivered", "Events of the audit that the syslog server lacks", {}, seen.backlog.number),
+            Figure("audit_undelivered_seconds", "Time since the oldest of these events", {}, oldest_s),
+        ]
+    return figures
 
 
 def _format_figures(figures: Sequence[Figure]) -> bytes:
@@ -175,10 +197,12 @@ ApiMetrics = Annotated[RequestMetrics, Depends(_metrics)]
 @router.get(METRICS_PATH, dependencies=[public_route("only on the api's own address")], include_in_schema=False)
 async def local_metrics(request: Request, metrics: ApiMetrics) -> Response:
     """Return the metrics to a Prometheus that reaches the api directly; the gateway does not serve this path."""
-    return Response(await metrics.page(request.app.state.db), media_type=CONTENT_TYPE)
+    state = request.app.state
+    return Response(await metrics.page(state.db, state.watched_reads), media_type=CONTENT_TYPE)
 
 
 @router.get("/api/v1/metrics", dependencies=[requires("system_view")], tags=["diagnostics"], response_class=Response)
 async def get_metrics(request: Request, metrics: ApiMetrics) -> Response:
     """Return the metrics of this api process and of the whole deployment, in the format of Prometheus."""
-    return Response(await metrics.page(request.app.state.db), media_type=CONTENT_TYPE)
+    state = request.app.state
+    return Response(await metrics.page(state.db, state.watched_reads), media_type=CONTENT_TYPE)

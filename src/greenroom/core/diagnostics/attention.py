@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from greenroom.core.diagnostics.sentences import Help, ObjectRef, SentencePart, names_in
 from greenroom.core.diagnostics.watched import (
@@ -25,6 +25,7 @@ from greenroom.core.diagnostics.watched import (
     ImageFailure,
     LoggedErrors,
     UnrecordedSessions,
+    UnsynchronizedDirectory,
     Watched,
     WatchedAgent,
     WatchedManager,
@@ -60,14 +61,18 @@ AttentionCode = Literal[
     "expiry",
     "certificate",
     "audit-delivery",
+    "directory",
     "rows-waiting",
     "recording",
     "log",
 ]
 """The conditions of entries; docs/reference/today.md describes each code."""
+ATTENTION_CODES: Final[tuple[AttentionCode, ...]] = get_args(AttentionCode)
 EXPIRY_NOTICE: Final = timedelta(days=30)
 EXPIRY_WARNING: Final = timedelta(days=7)
 """The remaining times of a credential from which on it is a notice and a warning."""
+BACKLOG_AFTER: Final = timedelta(seconds=120)
+"""An event of the audit that a syslog server has not received for this time counts as not delivered."""
 COVERED_CODES: Final = frozenset(
     {
         LogCode.STAGING_SHORTFALL,
@@ -126,7 +131,9 @@ def needs_attention(seen: Watched) -> tuple[Attention, ...]:
     entries += [_of_webhook(webhook) for webhook in seen.webhooks]
     entries += [_of_credential(each, seen.now) for each in seen.credentials if each.expires < seen.now + EXPIRY_NOTICE]
     entries += [_of_certificate(each) for each in seen.certificates]
-    entries += [_of_backlog(seen.backlog)] if seen.backlog else []
+    if (backlog := seen.backlog) and backlog.oldest and seen.now - backlog.oldest > BACKLOG_AFTER:
+        entries.append(_of_backlog(backlog))
+    entries += [_of_directory(each) for each in seen.directories]
     entries += [_of_waiting_rows(each) for each in seen.waiting_rows]
     entries += [_of_unrecorded(seen.unrecorded)] if seen.unrecorded else []
     entries += [_of_errors(errors) for errors in seen.errors if errors.code not in COVERED_CODES]
@@ -374,6 +381,14 @@ def _of_backlog(backlog: AuditBacklog) -> Attention:
     show = Help("Show the log", ObjectRef("log_code", LogCode.AUDIT_DELIVERY_FAILED))
     text = f"{counted(backlog.number, 'event')} of the audit did not reach {backlog.target}."
     return _entry("audit-delivery", "warning", show, text, since=backlog.oldest)
+
+
+def _of_directory(directory: UnsynchronizedDirectory) -> Attention:
+    ref = ObjectRef("directory", directory.directory_id)
+    reason = _sentence(directory.problem) or "The synchronization is overdue."
+    text = f" is not synchronized: users who left it keep their access. {reason}"
+    sentence = ("Directory ", SentencePart(directory.title, ref), text)
+    return _entry("directory", "failure", Help("Show the directory", ref), *sentence, since=directory.since)
 
 
 def _of_waiting_rows(waiting: LoggedErrors) -> Attention:

@@ -10,6 +10,7 @@ ObjectKind = Literal[
     "agent",
     "agents",
     "api_key",
+    "directory",
     "group",
     "image",
     "launches",

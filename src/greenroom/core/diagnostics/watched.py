@@ -205,11 +205,23 @@ class ExpiringCredential:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditBacklog:
-    """The events of the audit that a syslog server has not received; `oldest` is the time of the first of them."""
+    """The events of the audit that a syslog server has not received; `oldest` is the time of the first of them. None:
+    it has received all events."""
 
     target: str
     number: int
-    oldest: datetime
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsynchronizedDirectory:
+    """A directory whose last synchronization stopped for `problem`, a sentence; empty = it is overdue. `since` is the
+    end of the last complete one, or the time at which the directory was created."""
+
+    directory_id: str
+    title: str
+    problem: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +266,7 @@ class Watched:
     webhooks: tuple[FailingWebhook, ...] = ()
     credentials: tuple[ExpiringCredential, ...] = ()
     backlog: AuditBacklog | None = None
+    directories: tuple[UnsynchronizedDirectory, ...] = ()
     unrecorded: UnrecordedSessions | None = None
     errors: tuple[LoggedErrors, ...] = ()
     waiting_rows: tuple[LoggedErrors, ...] = ()
@@ -274,6 +287,7 @@ class Watched:
             webhooks=self.webhooks if may("webhooks_view") else (),
             credentials=tuple(each for each in self.credentials if may(CREDENTIAL_CODES[each.kind])),
             backlog=self.backlog if may("audit_view") else None,
+            directories=self.directories if may("settings_view") else (),
             unrecorded=self.unrecorded if may("sessions_view") else None,
             errors=self.errors if may("system_view") else (),
             waiting_rows=self.waiting_rows if may("system_view") else (),

@@ -20,6 +20,7 @@ from greenroom.core.diagnostics.watched import (
     ImageFailure,
     LoggedErrors,
     UnrecordedSessions,
+    UnsynchronizedDirectory,
     Watched,
     WatchedAgent,
     WatchedManager,
@@ -41,8 +42,8 @@ MAX_LAUNCHES: Final = 5000
 MAX_CREDENTIALS: Final = 100
 SHOWN: Final = 5
 """The number of refused users that are returned, the newest first."""
-BACKLOG_AFTER_S: Final = 120.0
-"""An event of the audit that a syslog server has not received for this time counts as not delivered."""
+OVERDUE_AFTER_S: Final = 3600.0
+"""A directory is overdue if it was not synchronized for two of its intervals and this time."""
 
 _ZONES: Final[LiteralString] = (
     "SELECT z.zone_id::text, z.zone_name, count(m.*) AS num_managers,"
@@ -108,9 +109,15 @@ SELECT * FROM (
 ) credentials WHERE expires > now() ORDER BY expires, name LIMIT %(max_credentials)s
 """
 _BACKLOG: Final[LiteralString] = (
-    "SELECT d.target, h.last_id - d.last_id AS number, e.time AS oldest FROM audit_deliveries d CROSS JOIN audit_head h"
-    " CROSS JOIN LATERAL (SELECT time FROM audit_events e WHERE e.event_id > d.last_id ORDER BY e.event_id LIMIT 1) e"
-    " WHERE d.target = %(target)s AND e.time < now() - make_interval(secs => %(backlog_s)s)"
+    "SELECT %(target)s AS target, h.last_id - coalesce(d.last_id, 0) AS number, (SELECT e.time FROM audit_events e"
+    "  WHERE e.event_id > coalesce(d.last_id, 0) ORDER BY e.event_id LIMIT 1) AS oldest"
+    " FROM (SELECT coalesce(max(last_id), 0) AS last_id FROM audit_head) h"
+    " LEFT JOIN audit_deliveries d ON d.target = %(target)s"
+)
+_DIRECTORIES: Final[LiteralString] = (
+    "SELECT directory_id::text, title, sync_problem AS problem, coalesce(synchronized, created) AS since"
+    " FROM directories WHERE enabled AND sync_s > 0 AND (sync_problem <> '' OR coalesce(synchronized, created)"
+    "  < now() - make_interval(secs => 2 * sync_s + %(overdue_s)s)) ORDER BY lower(title)"
 )
 UNRECORDED_AFTER_S: Final = MAX_SEGMENT_S + 60.0
 """The time after which a running session counts as not recorded if no further picture of it was stored."""
@@ -159,7 +166,6 @@ async def read_fleet(db: Database) -> Watched:
 async def read_watched(db: Database, audit_target: str) -> Watched:
     """Read the state of the installation. `audit_target` is the syslog server that gets the audit; empty = none."""
     certificates = {"code": LogCode.CERTIFICATE_EXPIRES, "recent_s": CERTIFICATES_RECENT_S}
-    backlog = {"target": audit_target, "backlog_s": BACKLOG_AFTER_S}
     waiting = {"code": LogCode.ROWS_WAITING, "recent_s": 2 * REPORT_INTERVAL_S}
     return replace(
         await read_fleet(db),
@@ -167,7 +173,8 @@ async def read_watched(db: Database, audit_target: str) -> Watched:
         launches=tuple(await db.fetch_as(FailedLaunches, _LAUNCHES, {"max_launches": MAX_LAUNCHES})),
         webhooks=tuple(await db.fetch_as(FailingWebhook, _WEBHOOKS)),
         credentials=tuple(await db.fetch_as(ExpiringCredential, _CREDENTIALS, {"max_credentials": MAX_CREDENTIALS})),
-        backlog=await db.fetch_one_as(AuditBacklog, _BACKLOG, backlog) if audit_target else None,
+        backlog=await db.fetch_one_as(AuditBacklog, _BACKLOG, {"target": audit_target}) if audit_target else None,
+        directories=tuple(await db.fetch_as(UnsynchronizedDirectory, _DIRECTORIES, {"overdue_s": OVERDUE_AFTER_S})),
         unrecorded=await db.fetch_one_as(UnrecordedSessions, _UNRECORDED, {"unrecorded_s": UNRECORDED_AFTER_S}),
         errors=tuple(await db.fetch_as(LoggedErrors, _ERRORS)),
         waiting_rows=tuple(await db.fetch_as(LoggedErrors, _WAITING_ROWS, waiting)),

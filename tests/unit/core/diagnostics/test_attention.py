@@ -24,6 +24,7 @@ from greenroom.core.diagnostics.watched import (
     LoggedErrors,
     Sight,
     UnrecordedSessions,
+    UnsynchronizedDirectory,
     Watched,
     WatchedAgent,
     WatchedManager,
@@ -89,7 +90,8 @@ WEBHOOK = FailingWebhook(
     webhook_id="w1", name="ops", waiting=4, oldest=NOW, last_attempt=DeliveryAttempt(error="no answer")
 )
 CERTIFICATE = CertificateWarning(sentence="The certificate /tls.pem ends in 3 days.", time=NOW)
-BACKLOG = AuditBacklog(target="tls://siem:6514", number=1, oldest=NOW)
+BACKLOG = AuditBacklog(target="tls://siem:6514", number=1, oldest=NOW - timedelta(minutes=3))
+DIRECTORY = UnsynchronizedDirectory(directory_id="d1", title="Campus", problem="", since=NOW)
 ERRORS = LoggedErrors(code="loop-failed", number=3, newest=NOW, message="The loop failed")
 WAITING = LoggedErrors(code="rows-waiting", number=1, newest=NOW, message="2 log rows have waited")
 
@@ -291,6 +293,7 @@ def test_messages_that_do_not_arrive():
     assert webhook.sentence == "Webhook ops does not deliver: 4 messages waiting. No answer."
     assert webhook.help == Help("Deliver again", ObjectRef("webhook", "w1"), "deliver")
     assert backlog.sentence == "1 event of the audit did not reach tls://siem:6514."
+    assert entries(backlog=replace(BACKLOG, oldest=NOW - timedelta(minutes=1))) == ()
     assert only(unrecorded=EVERYTHING.unrecorded).sentence.startswith("2 sessions must be recorded, but no video")
 
 
@@ -364,6 +367,7 @@ EVERYTHING = Watched(
     webhooks=(WEBHOOK,),
     credentials=(credential("api_key"), credential("scim_client")),
     backlog=BACKLOG,
+    directories=(DIRECTORY,),
     unrecorded=UnrecordedSessions(number=2, people=1, since=NOW),
     errors=(ERRORS,),
     waiting_rows=(WAITING,),
@@ -388,7 +392,7 @@ def test_a_caller_with_a_role_in_one_zone_sees_this_zone():
     parts = (seen.zones, seen.managers, seen.agents, seen.images, seen.pools)
     assert [[each.zone_id for each in part] for part in parts] == [["z2"]] * 5
     assert (seen.launches, seen.webhooks, seen.credentials, seen.backlog, seen.errors) == ((), (), (), None, ())
-    assert (seen.certificates, seen.waiting_rows, seen.unrecorded) == ((), (), None)
+    assert (seen.certificates, seen.waiting_rows, seen.unrecorded, seen.directories) == ((), (), None, ())
 
 
 def test_the_capacity_is_that_of_agents_that_accept_sessions():

@@ -12,13 +12,15 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import structlog
 
 from greenroom.api.access.lifecycle import access_transaction
-from greenroom.core.errors import GreenroomError, Invalid, NotFound, Refused
+from greenroom.core.errors import GreenroomError, NotFound, Refused
 from greenroom.core.log_codes import LogCode
+from greenroom.core.text import counted
 from greenroom.db.access import users
 from greenroom.identity import accounts, rules
 from greenroom.identity.context import SignOnContext, context_of
@@ -89,18 +91,27 @@ async def synchronize_directories(state: Any) -> None:
         await asyncio.sleep(POLL_S)
         try:
             while (directory := await statements.take_due_directory(context.db)) is not None:
-                with log_item_error("directory", directory.title):
-                    await _synchronize_due(context, directory)
+                await _synchronize_due(context, directory)
         except GreenroomError as error:
             log.warning("directories are not synchronized", reason=error.message)
 
 
 async def _synchronize_due(context: SignOnContext, directory: Directory) -> None:
-    try:
-        await synchronize(context, directory)
-    except DirectoryFailed as error:
-        message = f"The synchronization of {directory.title} stopped, and changed no user: {error}"
+    problems: list[str] = []
+    with log_item_error("directory", directory.title, problems.append):
+        try:
+            await synchronize(context, directory)
+        except DirectoryFailed as error:
+            message = f"The synchronization of {directory.title} stopped, and changed no user: {error}"
+            context.logs.write(LogCode.DIRECTORY_SYNC_STOPPED, message)
+    for stopped in problems:
+        await _record_problem(context, directory, stopped)
+        message = f"The synchronization of {directory.title} stopped: {stopped}"
         context.logs.write(LogCode.DIRECTORY_SYNC_STOPPED, message)
+
+
+async def _record_problem(context: SignOnContext, directory: Directory, problem: str) -> None:
+    await statements.record_sync(context.db, directory, min(directory.sync_s, RETRY_S), problem=problem)
 
 
 async def plan_synchronization(context: SignOnContext, directory: Directory) -> SyncPlan:
@@ -122,16 +133,25 @@ async def synchronize(context: SignOnContext, directory: Directory, *, forced: b
             for user, entry in plan.present
         ]
     except DirectoryFailed as error:
-        await statements.record_sync(context.db, directory, min(directory.sync_s, RETRY_S), problem=str(error))
+        await _record_problem(context, directory, str(error))
         raise
+    failed: dict[str, str] = {}
     for user, reason in plan.disabled:
-        with log_item_error("user", user.username):
+        with log_item_error("user", user.username, partial(failed.__setitem__, user.username)):
             await _disable(context, directory, user, reason)
     for user, entry in present:
-        with log_item_error("user", user.username):
+        with log_item_error("user", user.username, partial(failed.__setitem__, user.username)):
             await _update(context, directory, user, entry)
     await statements.record_missing(context.db, directory.issuer, [user.identity_id for user in plan.missing])
-    await statements.record_sync(context.db, directory, directory.sync_s, problem="")
+    if not failed:
+        await statements.record_sync(context.db, directory, directory.sync_s, problem="")
+        return plan
+    username, reason = next(iter(failed.items()))
+    unchanged = f"{counted(len(failed), 'user')} could not be changed. {username}: {reason}"
+    await _record_problem(context, directory, unchanged)
+    context.logs.write(
+        LogCode.DIRECTORY_SYNC_STOPPED, f"The synchronization of {directory.title} is incomplete: {unchanged}"
+    )
     return plan
 
 
@@ -182,11 +202,7 @@ async def _disable(context: SignOnContext, directory: Directory, user: SyncedUse
 async def _update(context: SignOnContext, directory: Directory, user: SyncedUser, entry: DirectoryUser) -> None:
     """Apply the rules and attributes of the directory to a user."""
     confirmed = ConfirmedEntry.of(directory, entry)
-    try:
-        rule_result = await asyncio.to_thread(rules.evaluate_rules, confirmed.provider.rules, confirmed.claims)
-    except Invalid as error:
-        log.warning("the rules of a directory cannot be applied", user=user.username, reason=error.message)
-        return
+    rule_result = await asyncio.to_thread(rules.evaluate_rules, confirmed.provider.rules, confirmed.claims)
     try:
         async with access_transaction(context.db, context.logs) as access:
             if not await statements.lock_unchanged_directory(access.connection, directory):
