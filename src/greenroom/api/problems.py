@@ -3,9 +3,8 @@ and the errors of RFC 7644 for SCIM."""
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import structlog
@@ -18,6 +17,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Route
 
 from greenroom.api.csrf import SAFE_METHODS
 from greenroom.core.errors import (
@@ -32,7 +32,7 @@ from greenroom.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from greenroom.core.text import PydanticError, error_text, joined_problems, one_line, path_of_value
+from greenroom.core.text import PydanticError, error_text, joined_problems, one_line, path_of_value, suggest_name
 
 log = structlog.get_logger(__name__)
 
@@ -109,11 +109,8 @@ async def _refuse_unknown_parameters(request: Request) -> None:
     known = sorted(set(_query_parameters(route.dependant)))
     for name in request.query_params:
         if name not in known and not (request.method == "GET" and name in _PAGING_PARAMETERS):
-            nearest = difflib.get_close_matches(name, known, 1)
-            remedy = (
-                f"did you mean {nearest[0]}?" if nearest else f"the parameters are {', '.join(known)}." * bool(known)
-            )
-            raise Invalid(f"The query parameter {one_line(name)} is not known; {remedy or 'omit it.'}")
+            remedy = suggest_name(name, known, f"the parameters are {', '.join(known)}." if known else "omit it.")
+            raise Invalid(f"The query parameter {one_line(name)} is not known; {remedy}")
 
 
 Problem = dict[str, Any]
@@ -183,12 +180,16 @@ def _scim_answer(status: int, detail: str, headers: Mapping[str, str] | None, sc
 def problem(error: GreenroomError) -> Problem:
     """Return the problem document: a stable `code`, the sentence for the user as `detail`, and further details."""
     document: Problem = jsonable_encoder(error.details)
-    return document | {
-        "type": f"urn:greenroom:problem:{error.code}",
-        "title": error.code.replace("-", " ").capitalize(),
-        "status": error.http_status,
-        "code": error.code,
-        "detail": error.message,
+    return document | _problem(error.code, error.http_status, error.message)
+
+
+def _problem(code: str, status: int, sentence: str) -> Problem:
+    return {
+        "type": f"urn:greenroom:problem:{code}",
+        "title": code.replace("-", " ").capitalize(),
+        "status": status,
+        "code": code,
+        "detail": sentence,
     }
 
 
@@ -204,9 +205,13 @@ def _public_status(error: GreenroomError) -> int:
     return 200 if refused else error.http_status
 
 
-def invalid_request(error: RequestValidationError) -> Invalid:
-    """Return an error with the name of every invalid field, without the value, which may be a password."""
-    problems = [(_field_path(e, error.body), error_text(e), str(e["type"])) for e in error.errors()]
+def invalid_request(error: RequestValidationError, known_fields: Collection[str] = ()) -> Invalid:
+    """Return an error with the name of every invalid field, without the value, which may be a password. `known_fields`
+    are the fields of the body; an unknown field gets the similar ones."""
+    problems = [
+        (_field_path(e, error.body), error_text(e) + _similar_fields(e, known_fields), str(e["type"]))
+        for e in error.errors()
+    ]
     errors = [{"loc": path, "msg": text, "type": kind} for path, text, kind in problems]
     if errors and errors[0]["type"] == "json_invalid":
         character = errors[0]["loc"][-1]
@@ -214,6 +219,27 @@ def invalid_request(error: RequestValidationError) -> Invalid:
         return MalformedBody(text, errors=errors)
     sentences = joined_problems((path[1:] or path, text) for path, text, _ in problems)
     return Invalid(f"The request has values that cannot be used: {sentences}.", errors=errors)
+
+
+def _similar_fields(error: PydanticError, known_fields: Collection[str]) -> str:
+    if error["type"] != "extra_forbidden" or len(error["loc"]) != 2:  # "body" and a field that is not in an object
+        return ""
+    suggestion = suggest_name(str(error["loc"][1]), known_fields, "")
+    return f" ({suggestion})" if suggestion else ""
+
+
+def _body_fields(request: Request) -> list[str]:
+    """Return the fields of the body that the route of a request accepts."""
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute):
+        return []
+    models = (parameter.field_info.annotation for parameter in route.dependant.body_params)
+    return [
+        field.alias or name
+        for model in models
+        if isinstance(model, type) and issubclass(model, BaseModel)
+        for name, field in model.model_fields.items()
+    ]
 
 
 def _field_path(error: PydanticError, body: object) -> list[str]:
@@ -240,7 +266,7 @@ async def _answer_error(request: Request, error: Exception) -> JSONResponse:
     path, browser = request.url.path, "sec-fetch-mode" in request.headers
     if isinstance(error, RequestValidationError | HTTPException | GreenroomError):
         _forget_frames(error)
-        error = _counted(request, _greenroom_error(error))
+        error = _counted(request, _greenroom_error(request, error))
     if isinstance(error, GreenroomError):
         request.state.error = error  # for the audit, because the published interface answers a refusal with 200
     if isinstance(error, HTTPException):
@@ -263,11 +289,11 @@ def _forget_frames(error: BaseException | None) -> None:
         _forget_frames(error.__context__)
 
 
-def _greenroom_error(error: Exception) -> Exception:
+def _greenroom_error(request: Request, error: Exception) -> Exception:
     """Return the error that the client can use. FastAPI answers 400 if a body could not be received or read; the cause
     is more precise."""
     if isinstance(error, RequestValidationError):
-        return invalid_request(error)
+        return invalid_request(error, _body_fields(request))
     if isinstance(error, HTTPException) and error.status_code == 400:
         return error.__cause__ if isinstance(error.__cause__, GreenroomError) else MalformedBody()
     return error
@@ -291,16 +317,20 @@ def _routing_response(request: Request, error: HTTPException) -> JSONResponse:
         response = error_response(path, NotFound(f"There is no address {path}."))
         response.status_code = 404
         return response
+    sentence, headers = f"{error.detail}: {request.method} {path}.", error.headers
+    if error.status_code == 405:
+        methods = ", ".join(_methods(request))
+        sentence, headers = f"{path} does not accept {request.method}; it accepts {methods}.", {"Allow": methods}
     if path.startswith(SCIM_PREFIX):
-        return _scim_answer(error.status_code, f"{error.detail}: {request.method} {path}.", error.headers)
-    document = {
-        "type": "about:blank",
-        "title": str(error.detail),
-        "status": error.status_code,
-        "code": str(error.detail).lower().replace(" ", "-"),
-        "detail": f"{error.detail}: {request.method} {path}.",
-    }
+        return _scim_answer(error.status_code, sentence, headers)
     if is_published(path):
-        document = {"error_message": document["detail"]}
-    media_type = "application/json" if is_published(path) else "application/problem+json"
-    return _ErrorJson(document, error.status_code, error.headers, media_type=media_type)
+        return _ErrorJson({"error_message": sentence}, error.status_code, headers)
+    code = str(error.detail).lower().replace(" ", "-")
+    document = _problem(code, error.status_code, sentence)
+    return _ErrorJson(document, error.status_code, headers, media_type="application/problem+json")
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods of all routes with the path of a request."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes if isinstance(route, Route) for method in route.methods or ()})

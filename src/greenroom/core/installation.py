@@ -12,6 +12,7 @@ from greenroom.core.access.setting_definitions import Kind, Setting
 from greenroom.core.branding import BRANDING_LENGTHS, check_branding
 from greenroom.core.errors import Invalid
 from greenroom.core.outgoing import WEBHOOK_HOSTS, AllowedNetworks, trusted_hosts
+from greenroom.core.text import suggest_name
 
 _LOG_IN: Final = "Log-in"
 _USERS: Final = "Users and workspaces"
@@ -335,7 +336,8 @@ def validated_installation(name: str, value: object) -> Any:
     Invalid: there is no such setting, or the value is invalid."""
     setting = INSTALLATION_SETTINGS.get(name)
     if setting is None:
-        raise Invalid(f"There is no setting `{name}`; the settings are {', '.join(INSTALLATION_SETTINGS)}.")
+        suggestion = suggest_name(name, INSTALLATION_SETTINGS, f"the settings are {', '.join(INSTALLATION_SETTINGS)}.")
+        raise Invalid(f"There is no setting `{name}`; {suggestion}")
     if name == WEBHOOK_HOSTS and isinstance(value, list):
         value = ",".join(map(str, cast("list[object]", value)))
     checked_value = validated_value(setting, value)

@@ -5,6 +5,7 @@ The text of a validation error is the end of a sentence that begins with the nam
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import unicodedata
@@ -203,6 +204,12 @@ def joined_problems(problems: Iterable[tuple[Sequence[str], str]]) -> str:
     for path, text in problems:
         by_path.setdefault(".".join(path), []).append(text)
     return "; ".join(f"{path}: {' or '.join(dict.fromkeys(texts))}" for path, texts in by_path.items())
+
+
+def suggest_name(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return the end of a sentence about an unknown `name`: the similar names in `known`, or else `otherwise`."""
+    similar_names = difflib.get_close_matches(name[:40], list(known), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(similar_names)}?" if similar_names else otherwise
 
 
 MAX_JSON_LEVELS: Final = 64

@@ -277,7 +277,14 @@ async def test_problems_are_documents_with_a_code(admin: Client):
         assert answer.json()["code"] == code
         assert answer.json()["status"] == answer.status_code == 404
     assert "unknown" in await admin.refused(422, "POST /api/v1/zones", {"zone_name": "a", "unknown": 1})
-    assert (await admin.put("/api/v1/zones")).status_code == 405
+    refused = await admin.refused(422, "POST /api/v1/sessions", {"image": "a"})
+    assert "image: is not a known field (did you mean image_id?)" in refused
+    group = {"name": "a", "settings": {"idle_disconect": 1}}
+    assert "`idle_disconect`; did you mean idle_disconnect?" in await admin.refused(422, "POST /api/v1/groups", group)
+    answer = await admin.put("/api/v1/zones")
+    assert (answer.status_code, answer.json()["type"]) == (405, "urn:greenroom:problem:method-not-allowed")
+    assert answer.json()["detail"] == "/api/v1/zones does not accept PUT; it accepts GET, POST."
+    assert answer.headers["Allow"] == "GET, POST"
     broken = await admin.post("/api/v1/zones", content=b"{", headers={"Content-Type": "application/json"})
     assert broken.status_code == 422
 

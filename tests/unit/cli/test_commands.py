@@ -323,6 +323,22 @@ def test_wrong_usage_is_exit_code_2_and_sends_no_request(api: Pretended, greenro
     assert not [request for request in api.asked if request.method != "GET"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "sentence_end"),
+    [
+        ("launch", "did you mean sessions launch?"),
+        ("sesions list", "did you mean sessions"),
+        ("users creat", "did you mean create?"),
+        ("unknown", "see greenroom --help."),
+        ("zones remove", "the commands are list, get, create, update, delete."),
+    ],
+)
+def test_an_unknown_command_is_answered_with_commands_that_exist(greenroom: Greenroom, typed: str, sentence_end: str):
+    done = greenroom(*typed.split())
+    assert done.code == 2
+    assert sentence_end in done.err
+
+
 def test_a_wrong_time_is_answered_with_the_way_to_write_times(greenroom: Greenroom):
     done = greenroom("logs", "list", "--since", "5 moons")
     assert done.code == 2

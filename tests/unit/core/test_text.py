@@ -22,6 +22,7 @@ from greenroom.core.text import (
     normal_password,
     rough_duration,
     schema_problem,
+    suggest_name,
 )
 
 TYPED = st.text(
@@ -229,3 +230,17 @@ def test_the_length_of_a_text_is_counted_in_characters(value: object, kind: str,
     assert error_text({"type": kind, "msg": "", "input": value, "ctx": {"max_length": 60, "min_length": 1}}).endswith(
         text
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence_end"),
+    [
+        ("idle_disc", "did you mean idle_disconnect?"),
+        ("image", "did you mean image_id?"),
+        ("xyz", "the names are image_id, idle_disconnect."),
+        ("i" * 1_000_000, "the names are image_id, idle_disconnect."),
+    ],
+)
+def test_an_unknown_name_is_answered_with_similar_names(name: str, sentence_end: str):
+    known = ("image_id", "idle_disconnect")
+    assert suggest_name(name, known, f"the names are {', '.join(known)}.") == sentence_end

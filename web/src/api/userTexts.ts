@@ -199,6 +199,7 @@ export const SERVER_TEXTS = [
   msg({ id: "server:contains an unpaired surrogate", message: "contains an unpaired surrogate" }),
   msg({ id: "server:deleted", message: "deleted" }),
   msg({ id: "server:deleting", message: "deleting" }),
+  msg({ id: "server:did you mean {0}?", message: "did you mean {0}?" }),
   msg({ id: "server:failed", message: "failed" }),
   msg({ id: "server:image_id is missing, and there is no default workspace: set default_image for the user or one of the groups. The workspace of {0} was deleted.", message: "image_id is missing, and there is no default workspace: set default_image for the user or one of the groups. The workspace of {0} was deleted." }),
   msg({ id: "server:image_id is missing, and there is no default workspace: set default_image for the user or one of the groups.", message: "image_id is missing, and there is no default workspace: set default_image for the user or one of the groups." }),

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 from greenroom.core.access.group_settings import SETTINGS, SettingValues, value_text
 from greenroom.core.access.setting_definitions import Kind, Setting
 from greenroom.core.errors import Invalid
+from greenroom.core.text import suggest_name
 from greenroom.core.workspace import run_config
 from greenroom.core.workspace.run_config import RunConfig
 from greenroom.core.workspace.volumes import VolumeMappings, mappings_problem
@@ -17,7 +18,8 @@ def validated_setting(name: str, value: object) -> Any:
     """Return `value` as it is stored for the setting `name`. Raises Invalid: no such setting, wrong type or range."""
     setting = SETTINGS.get(name)
     if setting is None:
-        raise Invalid(f"There is no group setting `{name}`; the settings are {', '.join(SETTINGS)}.")
+        suggestion = suggest_name(name, SETTINGS, f"the settings are {', '.join(SETTINGS)}.")
+        raise Invalid(f"There is no group setting `{name}`; {suggestion}")
     return validated_value(setting, value)
 
 

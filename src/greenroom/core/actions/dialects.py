@@ -7,7 +7,6 @@ screenshot, scroll, type, wait) and three actions of hosted browsers (goto, navi
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, cast
 
@@ -33,6 +32,7 @@ from greenroom.core.actions.actions import (
 )
 from greenroom.core.actions.keys import MAX_KEYS, chord_of, keysym_of
 from greenroom.core.errors import Invalid
+from greenroom.core.text import suggest_name
 
 PIXELS_PER_NOTCH: Final = 100
 """The pixels that a page scrolls for one notch of the wheel. `scroll` of the Responses API counts pixels."""
@@ -288,12 +288,7 @@ def _parse_item(item: object, where: str) -> Action:
     if not isinstance(action_name, str):
         raise Invalid(f"{where}: `action` is missing; it is one of {', '.join(ACTION_NAMES['action'])}.")
     if action_name not in known_names:
-        similar_names = difflib.get_close_matches(action_name[:40], known_names, n=3, cutoff=0.5)
-        suggestion = (
-            f"did you mean {' or '.join(similar_names)}?"
-            if similar_names
-            else f"it is one of {', '.join(known_names)}."
-        )
+        suggestion = suggest_name(action_name, known_names, f"it is one of {', '.join(known_names)}.")
         raise Invalid(f"{where}.{field}: there is no action {action_name[:40]!r}; {suggestion}")
     try:
         parsed: computer.ClientAction | ClientAction = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Final
 
 from greenroom.core.errors import Invalid
+from greenroom.core.text import suggest_name
 
 MAX_KEYS: Final = 8
 """Maximum number of keys that are held down at the same time."""
@@ -115,14 +115,8 @@ def keysym_of(name: str) -> int:
         return keysym
     if re.fullmatch(r"U[0-9A-Fa-f]{4,6}", name) and 0x20 <= (code := int(name[1:], 16)) <= 0x10FFFF:
         return keysym_of_character(chr(code))
-    shortened_name = name[:40]
-    similar_names = difflib.get_close_matches(shortened_name, [*KEYSYMS, *ALIASES], n=3, cutoff=0.5)
-    suggestion = (
-        f"did you mean {' or '.join(similar_names)}?"
-        if similar_names
-        else "keys are named as in Return, ctrl+s, Page_Down or F5."
-    )
-    raise Invalid(f"there is no key {shortened_name!r}; {suggestion}")
+    suggestion = suggest_name(name, [*KEYSYMS, *ALIASES], "keys are named as in Return, ctrl+s, Page_Down or F5.")
+    raise Invalid(f"there is no key {name[:40]!r}; {suggestion}")
 
 
 def keysym_of_character(character: str) -> int:

@@ -68,7 +68,7 @@ AttentionCode = Literal[
 ]
 """The conditions of entries; docs/reference/today.md describes each code."""
 ATTENTION_CODES: Final[tuple[AttentionCode, ...]] = get_args(AttentionCode)
-EXPIRY_NOTICE: Final = timedelta(days=30)
+EXPIRY_NOTICE: Final = timedelta(days=14)
 EXPIRY_WARNING: Final = timedelta(days=7)
 """The remaining times of a credential from which on it is a notice and a warning."""
 BACKLOG_AFTER: Final = timedelta(seconds=120)

@@ -311,7 +311,7 @@ def test_a_credential_that_expires(kind: CredentialKind, remaining: dict[str, in
 
 
 def test_a_credential_that_expires_later_needs_no_attention():
-    assert entries(credentials=(credential(days=31),)) == ()
+    assert entries(credentials=(credential(days=15),)) == ()
 
 
 def test_a_certificate_of_a_gateway_that_expires():

@@ -12,6 +12,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from greenroom.core.text import suggest_name
 from greenroom.up import log
 
 
@@ -42,6 +43,7 @@ class TitledGroup(_TitledHelp, TyperGroup):
     """A group whose `--help` has titled panels."""
 
 
+MAX_SUGGESTIONS: Final = 3
 HELP_WIDTH: Final = 100
 """The maximum number of characters in a line of a help text."""
 
@@ -68,8 +70,19 @@ class LazyGroup(TitledGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the name, the command and the remaining arguments."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}; {self._suggest_command(ctx, args[0])}")
         name, command, rest = super().resolve_command(ctx, args)
         return name, command.load() if isinstance(command, LazyCommand) else command, rest
+
+    def _suggest_command(self, ctx: Any, word: str) -> str:
+        """Return the end of a sentence about an unknown command: the commands of groups in this group with the same
+        verb, if they are few; else the similar commands, or all commands of a noun."""
+        same_verb = [name for name, _ in walk_commands(self) if name.rpartition(" ")[2] == word]
+        if 0 < len(same_verb) <= MAX_SUGGESTIONS:
+            return f"did you mean {' or '.join(same_verb)}?"
+        commands = f"the commands are {', '.join(self.commands)}." if ctx.parent else "see greenroom --help."
+        return suggest_name(word, self.commands, commands)
 
 
 def new_application(text: str | None = None, group: type[TitledGroup] = TitledGroup) -> typer.Typer:

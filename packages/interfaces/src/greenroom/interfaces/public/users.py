@@ -16,6 +16,7 @@ from greenroom.api.workspace.service import redacted_image
 from greenroom.core.access.group_settings import SETTINGS, Setting
 from greenroom.core.errors import Invalid, NotFound, Refused
 from greenroom.core.log_codes import LogCode
+from greenroom.core.text import suggest_name
 from greenroom.db.access import groups, users
 from greenroom.db.access.groups import Group
 from greenroom.db.access.users import get_attributes
@@ -333,7 +334,8 @@ def _target_setting(call: CallBody) -> Setting:
     target = call.nested("target_setting")
     name = target.text("name") or target.text("group_setting_id")
     if name not in SETTINGS:
-        raise Invalid(f"There is no group setting {name!r}; the settings are {', '.join(SETTINGS)}.")
+        suggestion = suggest_name(name, SETTINGS, f"the settings are {', '.join(SETTINGS)}.")
+        raise Invalid(f"There is no group setting {name!r}; {suggestion}")
     return SETTINGS[name]
 
 
