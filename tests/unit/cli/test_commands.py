@@ -352,6 +352,19 @@ def test_a_name_that_several_have_is_refused_with_their_ids(api: Pretended, gree
     assert "a1, a2" in done.err
 
 
+def test_the_first_8_digits_of_an_id_are_enough(api: Pretended, greenroom: Greenroom):
+    similar = [f"{CONFIG[:8]}-{number}555-4555-8555-555555555555" for number in (1, 2)]
+    api.answers = {
+        ("GET", "/staging-configs"): [{"staging_config_id": config_id} for config_id in (CONFIG, MANAGER)],
+        ("PATCH", f"/staging-configs/{CONFIG}"): {},
+        ("GET", "/machine-orders"): [{"machine_order_id": order_id} for order_id in similar],
+    }
+    assert greenroom("staging", "update", CONFIG[:8], "--num-sessions", "0").code == 0
+    assert api.last == ("PATCH", f"/staging-configs/{CONFIG}", {"num_sessions": 0})
+    done = greenroom("machine-orders", "get", CONFIG[:8])
+    assert (done.code, ", ".join(similar) in done.err) == (1, True)
+
+
 def test_an_exact_name_goes_before_one_in_other_letters_of_case(api: Pretended, greenroom: Greenroom):
     api.answers = {
         ("GET", "/images"): [

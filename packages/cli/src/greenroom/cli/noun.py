@@ -119,18 +119,24 @@ class Noun:
             return uuid
         if self.server_accepts_name:
             return str(client.get(f"{self.path}/{quote(name_or_id, safe='')}")[self.id_field])
-        if self.name_field is None:
-            raise ApiError(f"There is no {self.singular} {name_or_id}; specify its id, see greenroom {self.noun} list.")
-        ids = self.ids_with_name(client, name_or_id) or (
-            self.also.ids_with_name(client, name_or_id) if self.also else []
-        )
+        ids = self.ids_with_name(client, name_or_id) if self.name_field else []
+        if not ids and self.also:
+            ids = self.also.ids_with_name(client, name_or_id)
+        ids = ids or self._ids_with_beginning(client, name_or_id)
         if len(ids) > 1:
             raise ApiError(
                 f"Several {self.plural} have the name {name_or_id}; specify the id of one: {', '.join(ids)}."
             )
         if not ids:
-            raise ApiError(f"There is no {self.singular} {name_or_id}; see greenroom {self.noun} list.")
+            remedy = "" if self.name_field else " specify its id,"
+            raise ApiError(f"There is no {self.singular} {name_or_id};{remedy} see greenroom {self.noun} list.")
         return ids[0]
+
+    def _ids_with_beginning(self, client: Client, digits: str) -> list[str]:
+        """Return the ids with this beginning; none if it is not at least the 8 digits that the log shows."""
+        if not re.fullmatch(r"[0-9a-f]{8}[0-9a-f-]*", digits):
+            return []
+        return [str(row[self.id_field]) for row in client.rows(self.path) if str(row[self.id_field]).startswith(digits)]
 
     def ids_with_name(self, client: Client, name_or_id: str) -> list[str]:
         """Return the ids of the objects with this id or name."""
