@@ -186,7 +186,7 @@ def test_the_desktop_reconnects_after_a_crash_of_the_gateway(desk: Desk):
     desk.eventually("cat /tmp/pad", "again")
 
 
-def test_keys_paste_what_this_computer_has(desk: Desk):
+def test_the_keys_for_paste_use_the_clipboard_of_this_computer(desk: Desk):
     """Without a permission to read the clipboard. WebKitGTK pastes nothing at Shift+Insert, in other pages either."""
     desk.pad()
     pasting = [(Keys.CONTROL, "v"), (Keys.CONTROL, Keys.SHIFT, "v"), (Keys.SHIFT, Keys.INSERT)]

@@ -238,7 +238,7 @@ async def test_a_primary_deletes_old_days_unless_there_is_a_legal_hold(db: Datab
     assert await problem_of(db) is None
 
 
-async def test_a_chain_that_was_set_back_is_noticed_by_who_wrote_to_it(db: Database):
+async def test_a_process_notices_that_the_chain_lost_an_event_that_it_stored(db: Database):
     first, second = AuditWriter(db, SECRETS), AuditWriter(db, SECRETS)
 
     async def store(writer: AuditWriter, number: int) -> None:
@@ -267,7 +267,7 @@ async def test_a_chain_that_was_set_back_is_noticed_by_who_wrote_to_it(db: Datab
     assert await problem_of(db) is None
 
 
-async def test_an_intact_chain_that_is_empty_or_too_short_is_doubted(db: Database):
+async def test_verification_doubts_an_intact_chain_that_is_empty_or_too_short(db: Database):
     assert (await verify(db, SECRETS)).doubt is None, "the installation is new"
     await db.write("UPDATE installation SET created = created - interval '2 hours'")
     assert "is empty" in str((await verify(db, SECRETS)).doubt)

@@ -65,7 +65,7 @@ async def test_a_refused_check_in_is_logged_once_and_is_the_reason_of_the_agent(
     assert await reason() is None
 
 
-async def test_an_odd_label_of_a_container_ends_no_check_in(agent: ToldAgent, db: Database):
+async def test_an_invalid_label_of_a_container_does_not_end_check_ins(agent: ToldAgent, db: Database):
     message = {**msgspec.to_builtins(agent.message()), "unknown": ["test"], "usage": {"sessions": {"test": {}}}}
     assert (await agent.post("/v1/check-in", message)).status_code == 200
 

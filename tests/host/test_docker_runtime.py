@@ -158,7 +158,7 @@ async def test_a_renamed_container_is_still_that_of_its_session(host: Host, runt
         await docker.containers.container(started.container_id).show()
 
 
-async def test_containers_with_odd_labels_hide_no_session(host: Host, runtime: Runtime, docker: aiodocker.Docker):
+async def test_containers_with_invalid_labels_hide_no_session(host: Host, runtime: Runtime, docker: aiodocker.Docker):
     session_id, _, started = await host.started(runtime)
     facts = await docker.containers.container(started.container_id).show()
     labels, image = facts["Config"]["Labels"], facts["Image"]

@@ -27,7 +27,7 @@ def instance(versions: Versions) -> Iterator[Upgradable]:
         instance.remove()
 
 
-def test_a_role_that_ends_seconds_after_its_start_leads_back(instance: Upgradable, versions: Versions):
+def test_a_role_that_ends_seconds_after_its_start_restores_the_old_version(instance: Upgradable, versions: Versions):
     with versions.ending("manager", after_s=12):
         message = instance.upgrade_fails()
     assert "does not keep running: its process ended 2 times" in message

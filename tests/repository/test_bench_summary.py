@@ -61,7 +61,7 @@ def test_the_page_has_the_figures_that_are_kept():
     assert [each.figure.name for each in goals if each.run not in rows.get(each.figure.name, "")] == []
 
 
-def test_no_kept_figure_is_a_percentile_of_too_few_samples():
+def test_no_stored_figure_is_a_percentile_of_too_few_samples():
     kept = msgspec.json.decode(summary.FIGURES.read_bytes(), type=list[summary.Newest])
     percents = {each.figure.name: re.search(r"\bp(\d\d)\b", each.figure.name) for each in kept}
     too_few = {

@@ -261,7 +261,7 @@ async def test_viewers_are_disconnected_while_all_segments_are_lost_and_return(
         await eventually(lambda: host.closed == "")
 
 
-async def test_a_segment_without_data_that_the_api_refuses_stops_no_other(tmp_path: Path):
+async def test_segments_follow_one_without_data_that_the_api_refuses(tmp_path: Path):
     async with recording(tmp_path) as host:
         host.api.refuses = host.api.refuses_all = True
         await eventually(host.is_open)

@@ -52,7 +52,7 @@ def test_an_invalid_id_or_number_is_refused(fields: dict[str, Any]):
         decoded(**fields)
 
 
-def test_ids_of_containers_that_are_none_or_over_the_limit_are_removed():
+def test_invalid_ids_of_containers_and_those_over_the_limit_are_removed():
     assert decoded(unknown=["test", ID, f"{ID}\n", ""]).unknown == [ID]
     assert len(decoded(unknown=[ID] * (MAX_SESSIONS + 1)).unknown) == MAX_SESSIONS
     assert decoded(usage={"sessions": {"test": {"cpu": 1.0}, ID: {"cpu": 2.0}}}).usage.sessions.keys() == {ID}
@@ -87,7 +87,7 @@ def test_a_log_line_loses_an_invalid_session_and_large_details():
     assert (good.session_id, good.details) == (ID, {"text": "x"})
 
 
-def test_short_texts_keep_only_their_end():
+def test_only_the_ends_of_ids_and_names_over_their_limit_are_kept():
     long = "a\0" + "x" * 4000
     places = dict.fromkeys(("container_id", "spec_hash", "address"), long)
     message = decoded(

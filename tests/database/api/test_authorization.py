@@ -261,7 +261,7 @@ async def test_each_entry_point_answers_each_caller_as_the_table_says(
     assert wrong == []
 
 
-async def test_sessions_of_users_above_are_neither_opened_nor_launched_for_them(scene: Scene):
+async def test_sessions_of_users_above_the_caller_are_neither_opened_nor_launched(scene: Scene):
     stage, user_id = scene.stage, scene.lease["user_id"]
     path = f"/api/v1/sessions/{scene.lease['session_id']}"
     await stage.db.write("UPDATE sessions SET status = 'running' WHERE session_id = %s", (scene.lease["session_id"],))
@@ -311,7 +311,7 @@ async def test_sessions_of_users_above_are_neither_opened_nor_launched_for_them(
     assert set((await found("with right")).values()) == {True}
 
 
-async def test_help_of_any_kind_needs_the_right_over_the_user(scene: Scene, with_user: MakeClient):
+async def test_assistance_with_any_access_needs_the_right_over_the_user(scene: Scene, with_user: MakeClient):
     await scene.set(switches=True, settings=True, held=False, above=True)
     helper = await with_user("helper@example.org")
     path = f"/api/v1/sessions/{scene.lease['session_id']}/assist"

@@ -342,7 +342,7 @@ async def test_the_first_key_has_no_owner_and_keeps_every_permission(
     assert (await admin.get("/api/v1/zones")).status_code == 200
 
 
-async def test_a_key_is_deleted_only_by_who_has_its_permissions(
+async def test_only_callers_with_all_permissions_of_a_key_delete_it(
     admin: Client, maker: Client, connect: MakeClient, with_key: MakeClient
 ):
     deleter = await with_key("devapi_delete", "zones_view")

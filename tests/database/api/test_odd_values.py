@@ -152,7 +152,7 @@ async def require_readable(document: dict[str, Any], admin: Client, there: dict[
 
 
 @pytest.mark.timeout(600)  # its 4000 requests take more than a minute
-async def test_no_value_of_any_field_is_a_defect(app: FastAPI, db: Database, admin: Client):
+async def test_no_value_of_any_field_causes_an_internal_error(app: FastAPI, db: Database, admin: Client):
     document, there = app.openapi(), await existing_objects(db, admin)
     for method, path, schema in bodies(document):
         whole = {name: (there | PLAIN).get(name, 1) for name in schema.get("required", ())}

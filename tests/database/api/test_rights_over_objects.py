@@ -155,7 +155,7 @@ KINDS: Final = {
 }
 
 
-def test_every_route_that_changes_an_object_is_of_a_known_kind(app: FastAPI):
+def test_every_route_that_changes_an_object_has_a_kind_of_object(app: FastAPI):
     known = KINDS | WITHOUT_RIGHTS | OF_THE_CALLER | OWN_CREDENTIALS | BY_ACT
     routes = list(changing_routes(app))
     unknown = [name_of(route) for route in routes if kind_of(route) not in known and name_of(route) not in FREE]
@@ -251,4 +251,4 @@ async def test_every_published_call_about_a_user_or_group_above_needs_the_right_
 def test_a_new_route_must_be_listed(app: FastAPI):
     app.add_api_route("/api/v1/treasures/{treasure_id}", lambda: None, methods=["DELETE"])
     with pytest.raises(AssertionError, match="treasures"):
-        test_every_route_that_changes_an_object_is_of_a_known_kind(app)
+        test_every_route_that_changes_an_object_has_a_kind_of_object(app)

@@ -217,7 +217,9 @@ async def test_a_long_external_id_of_a_group_is_400(scim: Provisioner):
 
 
 @pytest.mark.parametrize("code", sorted(LIKE_ADMINISTRATORS))
-async def test_a_group_that_is_as_good_as_administrators_cannot_be_filled(scim: Provisioner, admin: Client, code: str):
+async def test_scim_cannot_add_members_to_a_group_with_rights_of_administrators(
+    scim: Provisioner, admin: Client, code: str
+):
     user, group = await scim.user("ada"), await scim.group("Staff")
     add = patch({"op": "add", "path": "members", "value": [{"value": user["id"]}]})
     await admin.change(f"/api/v1/groups/{group['id']}", permissions=["user", code])

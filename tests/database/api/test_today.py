@@ -197,7 +197,9 @@ async def test_a_directory_whose_users_are_not_synchronized(
     ) == reason
 
 
-async def test_events_that_the_database_refuses(stage: Stage, app: FastAPI, monkeypatch: pytest.MonkeyPatch):
+async def test_events_that_the_database_refuses_need_attention(
+    stage: Stage, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+):
     writer = app.state.audit
     await writer.flush()
     await stage.db.write("ALTER TABLE audit_events RENAME TO audit_events_away")

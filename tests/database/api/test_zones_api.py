@@ -122,7 +122,7 @@ async def test_a_zone_leads_to_another_host_only_by_a_caller_who_changes_the_ins
         {"allow_origin_domain": "127.0.0.1:9999"},
     ],
 )
-async def test_a_zone_leads_to_no_other_port_of_a_served_host(
+async def test_a_zone_cannot_name_a_port_that_the_host_does_not_serve(
     admin: Client, with_key: MakeClient, db: Database, change: dict[str, object]
 ):
     (zone,) = await admin.read("/api/v1/zones")

@@ -39,7 +39,7 @@ GROUP = "9756cb25-f886-495f-a612-4bb6080e87b9"
         ('{"group": "Staff", "claim": "urn:oid:1.3", "value": "*"}', ("urn:oid:1.3", "*")),
     ],
 )
-def test_rules_name_a_group_a_claim_and_a_value(
+def test_an_option_for_rules_contains_a_group_a_claim_and_a_value(
     api: Pretended, greenroom: Callable[..., Done], noun: str, option: str, rule: tuple[str, str]
 ):
     claim, value = rule

@@ -91,7 +91,9 @@ KEPT = [GroupRule("groups", "/staff", "1"), GroupRule("realm.roles", "a*", "2"),
         ({"groups": ["/staff,/x"], "realm": {"roles": []}, "mail": "y"}, set[str](), ""),
     ],
 )
-def test_what_the_provider_does_not_send_changes_no_group(claims: dict[str, Any], after: set[str], problem: str):
+def test_a_claim_that_the_provider_does_not_send_changes_no_group(
+    claims: dict[str, Any], after: set[str], problem: str
+):
     result = evaluate_rules(KEPT, claims)
     assert result.groups_after(frozenset({"1", "2", "9"})) == {*after, "9"}
     assert len(result.unknown) == bool(problem)

@@ -171,7 +171,7 @@ def test_the_page_is_known_beside_the_services_in_any_order():
 
 
 @pytest.mark.parametrize("services", ["page=abc", "page", "=", "page=", "page=-1", "page=²"])
-def test_a_container_with_an_odd_label_has_no_such_service(services: str):
+def test_an_invalid_label_of_a_container_adds_no_service(services: str):
     labels, ports = (
         {**LABELS, "greenroom.services": f"{services},audio=4901"},
         [{"IP": "127.0.0.1", "PublicPort": 4001, "PrivatePort": 4901}],

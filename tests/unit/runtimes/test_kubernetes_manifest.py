@@ -193,7 +193,7 @@ def test_a_session_runs_once_its_files_are_there():
 
 
 @pytest.mark.parametrize("extra_labels", ["no JSON", "[]", '{"a": 1}'])
-def test_an_annotation_that_another_program_changed_hides_no_session(extra_labels: str):
+def test_a_session_is_found_although_another_program_changed_its_annotation(extra_labels: str):
     secret = secret_of(SESSION, spec(), WHO)
     metadata(secret).annotations = {**annotations_of(secret), EXTRA_LABELS: extra_labels}
     assert container_of(secret, None, NOW).labels == labels_of(secret)

@@ -46,7 +46,7 @@ def test_a_full_pool_reaches_no_other_rule():
     assert (decision.tone, decision.setting, decision.help) == ("ready", None, None)
 
 
-def test_a_full_pool_whose_next_session_cannot_start_is_not_only_full():
+def test_a_full_pool_names_the_reason_why_its_next_session_cannot_start():
     problem = Shortfall("image-unavailable", "The next session cannot start: vm cannot get image desk: not found.")
     decision = pool_decision(pool(replace(STATE, current=3, stored_refill_problem=problem), failures=2))
     assert sentence_of(decision.answer) == f"Pool Desktop in zone eu is full. {problem.reason}"

@@ -222,6 +222,8 @@ def test_ports_go_from_1_to_65535(port: int, *, is_one: bool):
         ({"proxy_hostname": "$request_host$:22"}, {"proxy_hostname": "$request_host$:22"}),
     ],
 )
-def test_a_host_and_port_of_a_zone_are_served_or_already_in_the_field(given: dict[str, str], foreign: dict[str, str]):
+def test_a_host_and_port_of_a_zone_must_be_served_or_already_in_the_field(
+    given: dict[str, str], foreign: dict[str, str]
+):
     known = ["$request_host$", "desk.example,[::1]", "edge.example:9000", ""]
     assert foreign_hosts(given, {"origins": "old.example:1"}, known, {443, 8443}) == foreign

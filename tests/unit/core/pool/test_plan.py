@@ -69,7 +69,7 @@ def test_a_full_pool_says_why_its_next_session_cannot_start(
     )
 
 
-def test_a_full_pool_of_a_former_workspace_says_that_its_replacements_cannot_start():
+def test_a_full_pool_of_an_earlier_image_says_that_replacements_cannot_start():
     config = replace(CONFIG, num_sessions=2, recycled=NOW)
     made = plan(snapshot(session(1), session(2), config=config, agents=(NO_IMAGE,)))
     assert (made.actions, made.shortfall) == ((), None)
@@ -90,7 +90,7 @@ def test_a_full_pool_of_a_former_workspace_says_that_its_replacements_cannot_sta
     assert one.reason.startswith("1 session of the former workspace; its replacement cannot start: ")
 
 
-def test_a_problem_of_the_refill_is_no_problem_while_sessions_end_or_none_is_wanted():
+def test_a_refill_has_no_problem_while_sessions_end_or_the_pool_is_paused_or_short():
     full = replace(BIG, cores=3, cores_allocated=3.0)
     assert plan(snapshot(*map(session, (1, 2, 3)), agents=(full,), ending=1)).refill_problem is None
     paused = replace(CONFIG, paused=True)

@@ -123,7 +123,7 @@ def test_what_is_done_has_its_reason(snapshot: RoundSnapshot, kind: ActionKind, 
     assert action.reason.startswith(reason)
 
 
-def test_a_container_without_a_session_stays_until_a_verdict():
+def test_a_container_without_a_session_stays_until_its_manager_decides():
     session_id = "0c7f0f3e-58f5-4a35-9d2c-6f0f5d1f7a01"
     (action,) = plan(RoundSnapshot(list_is_valid=True, observed={session_id: seen(RUNNING)}))
     assert (action.kind, action.session_id) == (ActionKind.REPORT_UNKNOWN, session_id)
