@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -25,6 +26,8 @@ from tests.support.scripted_manager import ScriptedManager, World
 from tests.support.scripted_manager import spec as wire_spec
 from tests.support.waiting import eventually
 
+from greenroom.agent.app import AgentHealth
+from greenroom.agent.session.inventory import Inventory
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter import squid as agent_squid
@@ -34,6 +37,7 @@ from greenroom.agent.web_filter.squid import Owner, Squid
 from greenroom.core.web_filter import FILTER_PORT, FilterPolicy, decision
 from greenroom.runtimes.docker import firewall
 from greenroom.runtimes.docker.spec import container_name
+from greenroom.wire.messages import Answer, Desired
 
 LABELS = st.sampled_from(["a", "b", "xn--bcher-kva"])
 NAMES = st.lists(LABELS, min_size=1, max_size=4).map(".".join)
@@ -351,6 +355,31 @@ async def test_policies_are_read_from_disk_after_a_restart_of_the_agent(tmp_path
     successor.load()
     await successor.wait_until_ready(policy.filter_policy_id)
     assert [network.policy_id for network in await runtime.filter_networks()] == [policy.filter_policy_id]
+
+
+async def test_a_running_session_whose_policy_no_manager_sends_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("greenroom.agent.web_filter.filters.POLICY_TIMEOUT_S", 0.0)
+    journal, unknown, session = Journal(tmp_path / "journal"), new_id(), session_id()
+    journal.open()
+    sessions = Sessions(journal)
+    filtered = msgspec.to_builtins(wire_spec(filter_policy=unknown))
+    desired = Desired(session_id=session, generation=1, want="running", spec=filtered)
+    assert sessions.accept(
+        Answer(db_epoch="e", zone_id="z", term=1, answered_by="m", fresh=True, acked_seq=0, desired=[desired])
+    )
+    runtime = await Host("simulated", tmp_path).open()
+    await Inventory(runtime, sessions, "agent-1", AgentHealth()).take()
+    filters = WebFilters(runtime, sessions, tmp_path / "filters")
+    running = asyncio.create_task(filters.run())
+    try:
+        (line,) = await eventually(sessions.outbox.take_log_lines)
+    finally:
+        running.cancel()
+        journal.close()
+    assert (line.code, line.level, line.details) == ("web-filter-down", "ERROR", {"policy_id": unknown})
+    assert f"No Manager sent the web filter policy {unknown}" in line.message
 
 
 @pytest.mark.docker

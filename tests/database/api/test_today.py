@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, LiteralString
 
 import pytest
@@ -17,6 +18,7 @@ from greenroom.core.diagnostics.attention import needs_attention
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics import batches
+from greenroom.db.diagnostics.logs import LogRow
 from greenroom.db.diagnostics.today import read_beginning, read_watched
 from greenroom.db.fleet.reports import ReportedImage, write_images
 
@@ -218,6 +220,18 @@ async def test_events_that_the_database_refuses_need_attention(
     await writer.flush()
     assert writer.waited_s == 0
     assert await stage.db.fetch("SELECT count(*) AS n FROM logs WHERE code = 'rows-waiting'") == [{"n": 1}]
+
+
+async def test_a_web_filter_that_fails_on_an_agent(stage: Stage, db: Database):
+    details = {"agent_id": stage.agent_id, "policy_id": "p1"}
+    row = LogRow(level="WARNING", component="agent", code="web-filter-down", message="It ended.", details=details)
+    stage.logs.add(row)
+    stage.logs.add(replace(row, level="ERROR", message="The web filter fails: no Squid"))
+    await stage.logs.flush()
+    entry = (await attention(stage.admin))["web-filter"]
+    assert (entry["severity"], entry["sentence"].partition(": ")[2]) == ("failure", "The web filter fails: no Squid.")
+    await db.write("UPDATE logs SET time = time - interval '2 minutes'")
+    assert "web-filter" not in await attention(stage.admin)
 
 
 async def test_errors_in_the_log(stage: Stage):

@@ -20,7 +20,7 @@ import structlog
 from msgspec.structs import replace
 
 from greenroom.agent.session.journal import CommandRecord, Journal
-from greenroom.core.log_codes import Level, LogCode
+from greenroom.core.log_codes import Level, LogCode, LogDetails
 from greenroom.core.session.reconcile import RequestedCommand
 from greenroom.wire.messages import CommandReport, LogLine, Observed, SessionCommand
 
@@ -125,6 +125,7 @@ class Outbox:
         user_id: str | None = None,
         *,
         level: Level | None = None,
+        details: LogDetails | None = None,
     ) -> None:
         """Print a log row and queue it for Diagnostics. `level` overrides the level of the code."""
         row = LogLine(
@@ -134,6 +135,7 @@ class Outbox:
             message=message.encode(errors="replace").decode(),
             session_id=session_id,
             user_id=user_id,
+            details=details or {},
         )
         getattr(log, row.level.lower())(message, code=row.code, session_id=session_id)
         self.add_log_line(row)

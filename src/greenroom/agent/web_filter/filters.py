@@ -22,7 +22,7 @@ from greenroom.agent.web_filter.policy_squid import PolicySquid, squids_of
 from greenroom.agent.web_filter.secret_files import FilterError
 from greenroom.core import named_secrets
 from greenroom.core.errors import GreenroomError, reason_of
-from greenroom.core.log_codes import LogCode
+from greenroom.core.log_codes import Level, LogCode
 from greenroom.core.named_secrets import FilterSecret
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.web_filter import FilterPolicy
@@ -61,6 +61,8 @@ class _Filter:
     started_at_s: float = float("-inf")
     start_count: int = 0
     next_try_s: float = 0.0
+    unknown_since_s: float | None = None
+    """Since when this Agent has a session under a policy that it does not know; None = it knows the policy."""
 
     @property
     def _is_running(self) -> bool:
@@ -80,6 +82,10 @@ class _Filter:
     def has_ended(self) -> bool:
         """Return True if the Squid of this policy ran before and does not run."""
         return self.applied_policy is not None and self.squid is not None and not self._is_running
+
+
+def _unsent_error(policy_id: str) -> FilterError:
+    return FilterError(f"No Manager sent the web filter policy {policy_id} of the session.")
 
 
 class WebFilters:
@@ -156,7 +162,7 @@ class WebFilters:
                     self._policies_received.clear()
                     await self._policies_received.wait()
         except TimeoutError as error:
-            raise FilterError(f"No Manager sent the web filter policy {policy_id} of the session.") from error
+            raise _unsent_error(policy_id) from error
 
     async def _ensure_current(self, web_filter: _Filter, policy: FilterPolicy) -> None:
         secrets = self._secrets_of(policy.filter_policy_id)
@@ -264,17 +270,40 @@ class WebFilters:
             with convert_item_error("web filter policy", policy_id):
                 if self._sessions.is_known and policy_id not in self._policies_in_use():
                     await self._remove(policy_id, web_filter)
-                elif (policy := self._policies.get(policy_id)) is not None and self._may_write(policy_id, web_filter):
+                elif (policy := self._policies.get(policy_id)) is None:
+                    self._check_policy_sent(policy_id, web_filter)
+                elif self._may_write(policy_id, web_filter):
+                    web_filter.unknown_since_s = None
                     await self._ensure_current(web_filter, policy)
         except GreenroomError as error:
             web_filter.failures += 1
             web_filter.next_try_s = time.monotonic() + BACKOFF.delay_s(web_filter.failures)
-            message = f"The web filter of policy {policy_id} fails: {error.message}"
-            self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, message, level="ERROR")
+            policy_name = self._name(policy_id)
+            self._log_down(policy_id, f"The web filter of policy {policy_name} fails: {error.message}", "ERROR")
+
+    def _check_policy_sent(self, policy_id: str, web_filter: _Filter) -> None:
+        """Raise FilterError if no Manager has sent the policy of a session in time: its filter cannot be corrected."""
+        if not self._sessions.is_known:
+            return
+        if web_filter.unknown_since_s is None:
+            web_filter.unknown_since_s = time.monotonic()
+        elif time.monotonic() - web_filter.unknown_since_s >= POLICY_TIMEOUT_S:
+            raise _unsent_error(policy_id)
 
     def _log_end(self, policy_id: str) -> None:
-        sentence = f"The web filter of policy {policy_id} ended unexpectedly; it is started again."
-        self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, sentence)
+        policy_name = self._name(policy_id)
+        self._log_down(
+            policy_id,
+            f"The web filter of policy {policy_name} ended unexpectedly; it is started again.",
+            LogCode.WEB_FILTER_DOWN.level,
+        )
+
+    def _name(self, policy_id: str) -> str:
+        policy = self._policies.get(policy_id)
+        return policy.name if policy else policy_id
+
+    def _log_down(self, policy_id: str, sentence: str, level: Level) -> None:
+        self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, sentence, level=level, details={"policy_id": policy_id})
 
     def _may_write(self, policy_id: str, web_filter: _Filter) -> bool:
         """Return True if the configuration of the filter may be written. If an earlier process started a Squid with

@@ -21,6 +21,7 @@ from greenroom.core.diagnostics.watched import (
     CredentialKind,
     ExpiringCredential,
     FailedLaunches,
+    FailingFilter,
     FailingWebhook,
     ImageFailure,
     LoggedErrors,
@@ -62,6 +63,7 @@ AttentionCode = Literal[
     "certificate",
     "audit-delivery",
     "directory",
+    "web-filter",
     "rows-waiting",
     "recording",
     "log",
@@ -84,6 +86,7 @@ COVERED_CODES: Final = frozenset(
         LogCode.AGENT_DISK_SHORT,
         LogCode.AGENT_OFFERS_NOTHING,
         LogCode.ROWS_WAITING,
+        LogCode.WEB_FILTER_DOWN,
     }
 )
 """Codes of errors in the log that another entry or the state of an object reports."""
@@ -134,6 +137,7 @@ def needs_attention(seen: Watched) -> tuple[Attention, ...]:
     if (backlog := seen.backlog) and backlog.oldest and seen.now - backlog.oldest > BACKLOG_AFTER:
         entries.append(_of_backlog(backlog))
     entries += [_of_directory(each) for each in seen.directories]
+    entries += [_of_filter(each) for each in seen.filters]
     entries += [_of_waiting_rows(each) for each in seen.waiting_rows]
     entries += [_of_unrecorded(seen.unrecorded)] if seen.unrecorded else []
     entries += [_of_errors(errors) for errors in seen.errors if errors.code not in COVERED_CODES]
@@ -389,6 +393,14 @@ def _of_directory(directory: UnsynchronizedDirectory) -> Attention:
     text = f" is not synchronized: users who left it keep their access. {reason}"
     sentence = ("Directory ", SentencePart(directory.title, ref), text)
     return _entry("directory", "failure", Help("Show the directory", ref), *sentence, since=directory.since)
+
+
+def _of_filter(failing: FailingFilter) -> Attention:
+    agent = SentencePart(failing.hostname, ObjectRef("agent", failing.agent_id))
+    show = Help("Show the log", ObjectRef("log_code", LogCode.WEB_FILTER_DOWN))
+    severity: Severity = "failure" if failing.fails else "warning"
+    sentence = ("Agent ", agent, f": {_sentence(failing.message)}")
+    return _entry("web-filter", severity, show, *sentence, people=failing.people, since=failing.newest)
 
 
 def _of_waiting_rows(waiting: LoggedErrors) -> Attention:

@@ -253,6 +253,20 @@ class CertificateWarning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailingFilter:
+    """A web filter of an Agent whose last log rows are recent, with the message of the newest one. `fails` is False if
+    the filter ended and was started again. `people` is the number of users with a filtered session on the Agent."""
+
+    agent_id: str
+    hostname: str
+    zone_id: str
+    message: str
+    fails: bool
+    newest: datetime
+    people: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
     """The state of an installation at `now`."""
 
@@ -272,6 +286,7 @@ class Watched:
     waiting_rows: tuple[LoggedErrors, ...] = ()
     """The rows of each process that the database has refused in the last minutes."""
     certificates: tuple[CertificateWarning, ...] = ()
+    filters: tuple[FailingFilter, ...] = ()
 
     def seen_by(self, sight: Sight) -> Watched:
         """Return the part that a caller may see."""
@@ -292,6 +307,7 @@ class Watched:
             errors=self.errors if may("system_view") else (),
             waiting_rows=self.waiting_rows if may("system_view") else (),
             certificates=self.certificates if may("system_view") else (),
+            filters=tuple(each for each in self.filters if sight.sees("agents_view", each.zone_id)),
         )
 
 

@@ -16,6 +16,7 @@ from greenroom.core.diagnostics.watched import (
     CertificateWarning,
     ExpiringCredential,
     FailedLaunches,
+    FailingFilter,
     FailingWebhook,
     ImageFailure,
     LoggedErrors,
@@ -139,6 +140,19 @@ _WAITING_ROWS: Final[LiteralString] = (
     " WHERE code = %(code)s AND time > now() - make_interval(secs => %(recent_s)s)"
     " ORDER BY component, details, log_id DESC"
 )
+FILTERS_RECENT_S: Final = 90.0
+"""The maximum age of a log row about a web filter that fails. Its Agent tries again, and adds a row, at least every
+30 s."""
+_FILTERS: Final[LiteralString] = (
+    "SELECT a.agent_id::text, a.hostname, a.zone_id::text, l.message, l.fails, l.newest,"
+    " (SELECT count(DISTINCT s.user_id) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted'"
+    "   AND s.spec ->> 'filter_policy' IS NOT NULL) AS people"
+    " FROM (SELECT DISTINCT ON (details ->> 'agent_id', details ->> 'policy_id') details ->> 'agent_id' AS agent_id,"
+    "   message, level = 'ERROR' AS fails, time AS newest FROM logs WHERE code = %(code)s AND component = 'agent'"
+    "   AND time > now() - make_interval(secs => %(recent_s)s)"
+    "  ORDER BY details ->> 'agent_id', details ->> 'policy_id', log_id DESC) l"
+    " JOIN agents a ON a.agent_id::text = l.agent_id ORDER BY a.hostname"
+)
 
 
 # The third word of a warning is the file of the certificate.
@@ -166,6 +180,7 @@ async def read_fleet(db: Database) -> Watched:
 async def read_watched(db: Database, audit_target: str) -> Watched:
     """Read the state of the installation. `audit_target` is the syslog server that gets the audit; empty = none."""
     certificates = {"code": LogCode.CERTIFICATE_EXPIRES, "recent_s": CERTIFICATES_RECENT_S}
+    filters = {"code": LogCode.WEB_FILTER_DOWN, "recent_s": FILTERS_RECENT_S}
     waiting = {"code": LogCode.ROWS_WAITING, "recent_s": 2 * REPORT_INTERVAL_S}
     return replace(
         await read_fleet(db),
@@ -179,6 +194,7 @@ async def read_watched(db: Database, audit_target: str) -> Watched:
         errors=tuple(await db.fetch_as(LoggedErrors, _ERRORS)),
         waiting_rows=tuple(await db.fetch_as(LoggedErrors, _WAITING_ROWS, waiting)),
         certificates=tuple(await db.fetch_as(CertificateWarning, _CERTIFICATES, certificates)),
+        filters=tuple(await db.fetch_as(FailingFilter, _FILTERS, filters)),
     )
 
 

@@ -19,6 +19,7 @@ from greenroom.core.diagnostics.watched import (
     CredentialKind,
     ExpiringCredential,
     FailedLaunches,
+    FailingFilter,
     FailingWebhook,
     ImageFailure,
     LoggedErrors,
@@ -93,6 +94,9 @@ CERTIFICATE = CertificateWarning(sentence="The certificate /tls.pem ends in 3 da
 BACKLOG = AuditBacklog(target="tls://siem:6514", number=1, oldest=NOW - timedelta(minutes=3))
 DIRECTORY = UnsynchronizedDirectory(directory_id="d1", title="Campus", problem="", since=NOW)
 ERRORS = LoggedErrors(code="loop-failed", number=3, newest=NOW, message="The loop failed")
+FILTER = FailingFilter(
+    agent_id="a1", hostname="vm", zone_id="z1", message="The web filter fails", fails=True, newest=NOW, people=2
+)
 WAITING = LoggedErrors(code="rows-waiting", number=1, newest=NOW, message="2 log rows have waited")
 
 
@@ -319,6 +323,13 @@ def test_a_certificate_of_a_gateway_that_expires():
     assert (entry.code, entry.severity, entry.sentence) == ("certificate", "warning", CERTIFICATE.sentence)
 
 
+def test_a_web_filter_that_fails_and_one_that_was_started_again():
+    errors = (replace(ERRORS, code="web-filter-down"),)
+    entry = only(filters=(FILTER,), errors=errors)
+    assert (entry.severity, entry.people, entry.sentence) == ("failure", 2, "Agent vm: The web filter fails.")
+    assert only(filters=(replace(FILTER, fails=False),)).severity == "warning"
+
+
 def test_rows_that_the_database_refuses_have_one_entry():
     entry = only(waiting_rows=(WAITING,), errors=(WAITING,))
     assert (entry.code, entry.severity, entry.sentence) == ("rows-waiting", "failure", "2 log rows have waited.")
@@ -372,6 +383,7 @@ EVERYTHING = Watched(
     errors=(ERRORS,),
     waiting_rows=(WAITING,),
     certificates=(CERTIFICATE,),
+    filters=(FILTER, replace(FILTER, zone_id="z2")),
 )
 
 
@@ -389,8 +401,8 @@ def test_a_caller_without_a_permission_sees_nothing():
 
 def test_a_caller_with_a_role_in_one_zone_sees_this_zone():
     seen = EVERYTHING.seen_by(Sight({code: ["z2"] for code in CODES}))
-    parts = (seen.zones, seen.managers, seen.agents, seen.images, seen.pools)
-    assert [[each.zone_id for each in part] for part in parts] == [["z2"]] * 5
+    parts = (seen.zones, seen.managers, seen.agents, seen.images, seen.pools, seen.filters)
+    assert [[each.zone_id for each in part] for part in parts] == [["z2"]] * 6
     assert (seen.launches, seen.webhooks, seen.credentials, seen.backlog, seen.errors) == ((), (), (), None, ())
     assert (seen.certificates, seen.waiting_rows, seen.unrecorded, seen.directories) == ((), (), None, ())
 
