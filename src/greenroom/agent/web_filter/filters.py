@@ -22,7 +22,7 @@ from greenroom.agent.web_filter.policy_squid import PolicySquid, squids_of
 from greenroom.agent.web_filter.secret_files import FilterError
 from greenroom.core import named_secrets
 from greenroom.core.errors import GreenroomError, reason_of
-from greenroom.core.log_codes import Level, LogCode
+from greenroom.core.log_codes import LogCode
 from greenroom.core.named_secrets import FilterSecret
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.web_filter import FilterPolicy
@@ -279,7 +279,9 @@ class WebFilters:
             web_filter.failures += 1
             web_filter.next_try_s = time.monotonic() + BACKOFF.delay_s(web_filter.failures)
             policy_name = self._name(policy_id)
-            self._log_down(policy_id, f"The web filter of policy {policy_name} fails: {error.message}", "ERROR")
+            message = f"The web filter of policy {policy_name} fails: {error.message}"
+            details = {"policy_id": policy_id}
+            self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, message, level="ERROR", details=details)
 
     def _check_policy_sent(self, policy_id: str, web_filter: _Filter) -> None:
         """Raise FilterError if no Manager has sent the policy of a session in time: its filter cannot be corrected."""
@@ -292,18 +294,12 @@ class WebFilters:
 
     def _log_end(self, policy_id: str) -> None:
         policy_name = self._name(policy_id)
-        self._log_down(
-            policy_id,
-            f"The web filter of policy {policy_name} ended unexpectedly; it is started again.",
-            LogCode.WEB_FILTER_DOWN.level,
-        )
+        sentence = f"The web filter of policy {policy_name} ended unexpectedly; it is started again."
+        self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, sentence, details={"policy_id": policy_id})
 
     def _name(self, policy_id: str) -> str:
         policy = self._policies.get(policy_id)
         return policy.name if policy else policy_id
-
-    def _log_down(self, policy_id: str, sentence: str, level: Level) -> None:
-        self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, sentence, level=level, details={"policy_id": policy_id})
 
     def _may_write(self, policy_id: str, web_filter: _Filter) -> bool:
         """Return True if the configuration of the filter may be written. If an earlier process started a Squid with
