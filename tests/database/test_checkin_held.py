@@ -12,13 +12,17 @@ from typing import Any, LiteralString
 
 import httpx2
 import pytest
-from tests.support.agents import ToldAgent, joined, row, seen, session, term_above
+from tests.support.agents import HttpDoor, ToldAgent, joined, row, seen, session, term_above
 from tests.support.managers import Fleet, manager_here
 from tests.support.waiting import eventually
 
 from greenroom.core.events import ChangeEvent, Topic
+from greenroom.core.fleet.liveness import AgentReport
 from greenroom.db.database import Database
+from greenroom.db.fleet.liveness import mark_missing, read_agents, record_disconnection
+from greenroom.db.fleet.reports import write_progress
 from greenroom.manager.checkin import polling, readings
+from greenroom.manager.checkin.commit import progress
 from greenroom.manager.main import AGENTS_CONNECTIONS
 
 HOLD_S = 20.0
@@ -71,6 +75,48 @@ async def test_without_a_notification_news_come_at_the_end_of_the_hold(
     second = await session(db, agent)
     await task
     assert set(agent.desired) == {first, second}
+
+
+async def test_a_closed_connection_is_noticed_until_the_agent_returns(db: Database, fleet: Fleet):
+    await fleet.start("one", agent_missing_s="60", checkin_hold_s="20")
+    agent = await joined(db, HttpDoor(fleet.urls["one"]))
+    staged = await session(db, agent, status="running")
+
+    async def disconnected() -> list[AgentReport]:
+        (zone,) = await db.fetch("SELECT zone_id::text FROM zones")
+        return [each for each in await read_agents(db, zone["zone_id"], 60) if each.disconnected_s is not None]
+
+    await eventually(lambda: db.fetch_one("SELECT 1 FROM agents WHERE status = 'running'"))
+    (await _held(db, agent)).cancel()
+    (found,) = await eventually(disconnected)
+    assert found.status == "running"
+    async with db.transaction() as connection:
+        assert await mark_missing(connection, agent.agent_id, 60)
+    assert (await row(db, staged))["status"] == "unreachable"
+    await agent.check_in()
+
+    async def returned() -> bool:
+        return not await disconnected()
+
+    await eventually(returned)
+    (await _held(db, agent)).cancel()
+    await eventually(disconnected)
+    await agent.register()
+    assert await disconnected() == [], "its process has started again"
+
+
+async def test_a_message_that_still_waits_does_not_hide_a_closed_connection(
+    long_holding: httpx2.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, long_holding)
+    assert agent.registered
+    incarnation = agent.registered.incarnation
+    assert await record_disconnection(db, agent.agent_id, incarnation, agent.seq + 1)
+    (manager,) = await db.fetch("SELECT manager_id::text FROM managers")
+    async with db.transaction() as connection:
+        late = progress(agent.message())
+        assert await write_progress(connection, manager["manager_id"], [late]) == frozenset()
+    assert not await record_disconnection(db, agent.agent_id, incarnation, agent.seq - 1), "it has checked in since"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from greenroom.core.errors import IdempotencyMismatch
 from greenroom.core.launch.plan import PoolContents
 from greenroom.core.launch.request import RepeatedRequest
 from greenroom.db.database import Database
-from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
+from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim, claim_replacement
 from greenroom.db.launch.on_demand import insert_for_user
 from greenroom.db.session import sessions
 from greenroom.db.session.sessions import NewSession, insert_staged
@@ -165,6 +165,20 @@ async def test_agents_seen_lately_are_preferred(stage: Pool):
     assert isinstance(first, ClaimedSession)
     assert first.session_id == fresh
     assert isinstance(await stage.ask(await stage.user("bob")), ClaimedSession)
+
+
+async def test_an_agent_that_closed_its_connection_is_the_last_choice_and_replaces_nothing(stage: Pool):
+    gone = await rows.agent(stage.db, stage.zone_id, hostname="gone")
+    await rows.staged_sessions(stage.db, stage.config_id, gone, 1)
+    (fresh,) = await stage.staged(1)
+    await stage.db.write("UPDATE agents SET disconnected = clock_timestamp() WHERE agent_id = %s", (gone,))
+    first = await stage.ask(stage.user_id)
+    assert isinstance(first, ClaimedSession)
+    assert first.session_id == fresh
+    async with stage.db.transaction() as connection:
+        wanted = rows.claim(stage.config_id, rows.session_user(await stage.user("bob")))
+        assert await claim_replacement(connection, wanted, failed_on=first.agent_id) is None
+    assert isinstance(await stage.ask(await stage.user("carol")), ClaimedSession), "it is better than none"
 
 
 async def test_a_claim_and_a_retirement_never_both_get_a_session(stage: Pool):

@@ -47,9 +47,9 @@ async def test_the_strategy_of_the_zone_chooses(stage: Hosts, strategy: str, hos
     assert await stage.host() == hostname
 
 
-async def test_an_agent_that_has_not_reported_for_a_while_is_tried_last(stage: Hosts):
-    silent = "UPDATE agents SET last_reported = clock_timestamp() - interval '8 s' WHERE agent_id = %s"
-    await stage.db.write(silent, (stage.agents["idle"],))
+@pytest.mark.parametrize("change", ["last_reported = clock_timestamp() - interval '8 s'", "disconnected = 'infinity'"])
+async def test_an_agent_that_is_silent_or_disconnected_is_tried_last(stage: Hosts, change: LiteralString):
+    await stage.db.write("UPDATE agents SET " + change + " WHERE agent_id = %s", (stage.agents["idle"],))
     assert await stage.host() == "packed"
     await stage.db.write("UPDATE agent_capacity SET cores = 0 WHERE agent_id <> %s", (stage.agents["idle"],))
     assert await stage.host() == "idle", "it is better than none"

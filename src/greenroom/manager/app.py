@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal, Protocol, TypeVar
 
 import msgspec
@@ -129,13 +130,21 @@ async def _register(services: AgentServices, request: Request) -> Message:
 async def _check_in(services: AgentServices, request: Request) -> Message:
     try:
         message = await _decoded(request, CheckIn)
-        return await services.check_ins.check_in(message, _credential(request, message.agent_id))
+        return await services.check_ins.check_in(
+            message, _credential(request, message.agent_id), closed=partial(_closed, request)
+        )
     except Invalid as error:
         agent_id, _, credential = request.headers.get("Authorization", "").removeprefix("Bearer ").partition(".")
         request.state.agent_id = agent_id
         if _agent_id(request) == agent_id:
             await services.check_ins.record_refusal(agent_id, credential, error.message)
         raise
+
+
+async def _closed(request: Request) -> None:
+    """Wait until the client has closed the connection. The body of the request was read before."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _authenticated_route(

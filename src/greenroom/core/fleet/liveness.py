@@ -8,7 +8,9 @@ factor is 1 to `MAX_LATENESS_FACTOR`, is 1 on a quiet host, and never falls when
     pending ─ first complete check-in ─▶ running ─ silent ─▶ missing ─ silent for long ─▶ dead
                                             ◀──────── complete check-in ────────┴──────────┘
 
-An Agent is silent while no report arrives; a complete check-in reports all sessions of the Agent. A new Agent stays
+An Agent is silent while no report arrives; a complete check-in reports all sessions of the Agent. An Agent that closes
+the connection of its open check-in and does not check in again has ended, or has lost its gateway: it is missing after
+`DISCONNECTED_S` already. A new Agent stays
 pending until an administrator, its join token or the setting `auto_agent` enables it. A missing Agent gets no new
 sessions, and its running sessions continue. After `FleetTimings.lost_s`, its sessions with users are marked lost until
 it returns. The sessions of a dead Agent are ended. Invariants, tested as properties: silence has no effect during the
@@ -231,11 +233,17 @@ def _status_reason(hostname: str, status: PlacementStatus, *, enabled: bool, cra
     return f"{hostname} {what}"
 
 
+DISCONNECTED_S: Final = 3.0
+"""The time on a quiet host after which an Agent that closed its connection is missing. It is longer than the restart of
+an Agent or of a gateway, after which the Agent checks in again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentReport:
     """The last report of an Agent. `silent_s` is the time since then; None = it has not checked in yet. `complete` is
     True if the Agent has sent a complete check-in since it registered. `has_sessions_to_mark_lost` is True if it has
-    sessions with users that are not marked lost.
+    sessions with users that are not marked lost. `disconnected_s` is the time since it closed the connection of a
+    check-in; None = it has checked in since. `lateness` is that of its last report.
     """
 
     agent_id: str
@@ -245,6 +253,8 @@ class AgentReport:
     silent_s: float | None
     enabled: bool = True
     has_sessions_to_mark_lost: bool = False
+    disconnected_s: float | None = None
+    lateness: Lateness = ON_TIME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,17 +275,36 @@ class SessionsLost:
     reason: str
 
 
-def plan(agents: Iterable[AgentReport], timings: FleetTimings, *, quiet: bool) -> list[AgentTransition | SessionsLost]:
-    """Return the actions of one round, at most one per Agent. `quiet` is True during the quiet period."""
-    return [action for agent in agents if (action := _action_for(agent, timings, quiet)) is not None]
+def plan(
+    agents: Iterable[AgentReport], timings: FleetTimings, *, quiet: bool, lateness: Lateness = ON_TIME
+) -> list[AgentTransition | SessionsLost]:
+    """Return the actions of one round, at most one per Agent. `quiet` is True during the quiet period; `lateness` is
+    that of the Manager.
+    """
+    return [action for agent in agents if (action := _action_for(agent, timings, quiet, lateness)) is not None]
 
 
-def _action_for(agent: AgentReport, timings: FleetTimings, quiet: bool) -> AgentTransition | SessionsLost | None:
+def _action_for(
+    agent: AgentReport, timings: FleetTimings, quiet: bool, lateness: Lateness
+) -> AgentTransition | SessionsLost | None:
     if agent.silent_s is None:
         return None
     if agent.silent_s <= timings.missing_s:
-        return _after_report(agent)
+        if agent.disconnected_s is None:
+            return _after_report(agent)
+        return None if quiet else _after_disconnection(agent, agent.disconnected_s, timings, lateness)
     return None if quiet else _after_silence(agent, agent.silent_s, timings)
+
+
+def _after_disconnection(
+    agent: AgentReport, disconnected_s: float, timings: FleetTimings, lateness: Lateness
+) -> AgentTransition | None:
+    larger = max(agent.lateness, lateness, key=lateness_factor)
+    if agent.status != "running" or disconnected_s <= extended_limit_s(DISCONNECTED_S, larger, timings.missing_s):
+        return None
+    return _transition(
+        agent, "missing", f"it closed its connection {disconnected_s:.0f} s ago and has not checked in since"
+    )
 
 
 def _after_report(agent: AgentReport) -> AgentTransition | None:

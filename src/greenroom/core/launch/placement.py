@@ -74,7 +74,7 @@ class PlacementAgent(ImageReadiness):
     edge_url: str = ""
     """The address of its edge gateway; empty if it has none."""
     silent: bool = False
-    """True if it has not reported for longer than the check-in interval."""
+    """True if it has not reported for longer than the check-in interval, or has closed its connection."""
 
     @property
     def failure(self) -> str:

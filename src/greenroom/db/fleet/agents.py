@@ -129,7 +129,7 @@ async def _readmit(
         " hostname = %(hostname)s, edge_url = %(edge_in_use)s, edge_url_requested = %(edge_requested)s,"
         " credential_hash = %(credential_hash)s, joined_with = coalesce(%(token_hash)s, joined_with),"
         " incarnation = incarnation + 1, seq = 0, version = %(version)s,"
-        " complete = false, refused_reason = NULL, refused_at = NULL, refused_address = NULL"
+        " complete = false, disconnected = NULL, refused_reason = NULL, refused_at = NULL, refused_address = NULL"
         " WHERE agent_id = %(agent_id)s" + _RETURNING,
         asdict(request)
         | {"credential_hash": credential_hash, "edge_in_use": edge.in_use, "edge_requested": edge.requested},

@@ -41,20 +41,26 @@ TAKES_SESSIONS: Final[LiteralString] = (
 """Condition that the Agent `a` takes new sessions, as `core.fleet.liveness.closed` decides. 0.10 is
 `core.fleet.disk.INODES_KEPT`; `tests/database/test_load_balancing.py` compares."""
 
+DISCONNECTED: Final[LiteralString] = "coalesce(a.disconnected > a.last_reported, false)"
+"""Condition that the Agent `a` has closed the connection of a check-in, and has not checked in since."""
+
 AGENTS_TO_CHECK: Final[LiteralString] = (
     "SELECT agent_id::text, agent_name(a) AS hostname, status, enabled, complete,"
     " extract(epoch FROM clock_timestamp() - last_reported)::double precision AS silent_s,"
+    f" CASE WHEN {DISCONNECTED} THEN extract(epoch FROM clock_timestamp() - disconnected)::double precision END"
+    " AS disconnected_s, coalesce(lateness, '{}') AS lateness,"
     " EXISTS (SELECT 1 FROM sessions s WHERE s.agent_id = a.agent_id AND"
     + _CAN_BECOME_LOST
     + ") AS has_sessions_to_mark_lost"
     " FROM agents a WHERE zone_id = %(zone_id)s"
-    " AND (status <> 'running' OR last_reported < clock_timestamp() - make_interval(secs => %(missing_s)s))"
+    f" AND (status <> 'running' OR {DISCONNECTED}"
+    " OR last_reported < clock_timestamp() - make_interval(secs => %(missing_s)s))"
 )
 
 
 async def read_agents(db: Database, zone_id: str, missing_s: float) -> list[AgentReport]:
-    """Return the Agents of the zone whose status may change: those that do not run, and those that were silent for this
-    time."""
+    """Return the Agents of the zone whose status may change: those that do not run, those that closed their connection,
+    and those that were silent for this time."""
     params = {**MARK_LOST_PARAMETERS, "zone_id": zone_id, "missing_s": missing_s}
     return await db.fetch_as(AgentReport, AGENTS_TO_CHECK + " ORDER BY agent_id", params)
 
@@ -72,15 +78,27 @@ async def mark_running(connection: Connection, agents: Mapping[str, str]) -> fro
     return frozenset(row["agent_id"] for row in await cursor.fetchall())
 
 
+async def record_disconnection(db: Database, agent_id: str, incarnation: int, seq: int) -> bool:
+    """Store that the Agent closed the connection of its check-in with this number. Return False if a newer message of
+    the Agent is stored. The number counts as stored, so that a message that still waits does not void the time."""
+    rows = await db.write(
+        "UPDATE agents SET disconnected = clock_timestamp(), seq = %(seq)s WHERE agent_id = %(agent_id)s"
+        " AND incarnation = %(incarnation)s AND seq <= %(seq)s RETURNING 1",
+        {"agent_id": agent_id, "incarnation": incarnation, "seq": seq},
+    )
+    return bool(rows)
+
+
 async def mark_missing(connection: Connection, agent_id: str, missing_s: float) -> list[ChangedSession] | None:
-    """Mark an Agent as missing if it is still silent; returns the changed sessions, or None if it reported.
+    """Mark an Agent as missing if it is still silent or disconnected; returns the changed sessions, or None if it
+    reported.
 
     The Agent's sessions without a user are changed too: `running` sessions become `unreachable`; sessions that do not
     run yet are deleted. All get a new generation, so that an older observation cannot return a session to service.
     """
     cursor = await connection.execute(
-        "UPDATE agents SET status = 'missing' WHERE agent_id = %s AND status = 'running'"
-        " AND last_reported < clock_timestamp() - make_interval(secs => %s) RETURNING 1",
+        "UPDATE agents a SET status = 'missing' WHERE agent_id = %s AND status = 'running'"
+        f" AND ({DISCONNECTED} OR last_reported < clock_timestamp() - make_interval(secs => %s)) RETURNING 1",
         (agent_id, missing_s),
     )
     if await cursor.fetchone() is None:

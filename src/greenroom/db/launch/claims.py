@@ -21,6 +21,7 @@ from greenroom.core.lease import user_limit_reached
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.lifecycle import lock_access
 from greenroom.db.database import CHANNEL, Connection, Database, row_as
+from greenroom.db.fleet.liveness import DISCONNECTED
 from greenroom.db.lease.leases import write_lease
 from greenroom.db.session.sessions import (
     COUNTED_SESSIONS,
@@ -38,7 +39,7 @@ CLAIM_ATTEMPTS: Final = 4
 """The maximum number of attempts. An attempt may miss a session, because it skips rows that another transaction has
 locked."""
 FRESH_AGENT_S: Final = 7.0
-"""Claims and placement prefer Agents that checked in within this time."""
+"""Claims and placement prefer Agents that checked in within this time and have not closed their connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,10 @@ CONFIG_SERVES: Final[LiteralString] = """EXISTS (SELECT 1 FROM staging_configs c
 of this condition separately."""
 
 
-_FRESH: Final[LiteralString] = "a.last_reported > clock_timestamp() - make_interval(secs => %(fresh_s)s)"
+_CONNECTED: Final[LiteralString] = f"NOT {DISCONNECTED}"
+_FRESH: Final[LiteralString] = (
+    f"a.last_reported > clock_timestamp() - make_interval(secs => %(fresh_s)s) AND {_CONNECTED}"
+)
 _OTHER_AGENT: Final[LiteralString] = "a.agent_id <> %(agent_id)s"
 
 
@@ -165,10 +169,11 @@ SELECT %(launch_id)s, session_id, %(user_id)s, image_id, zone_id, 'staged', %(st
     %(current_zone_id)s::uuid, %(request_host)s FROM claimed
 ) {_CLAIMED_COLUMNS}{_ANNOUNCED}{_FROM_CLAIMED}"""
 CLAIM_REPLACEMENT: Final[LiteralString] = (
-    f"WITH {_claim_parts((_FRESH + ' AND ' + _OTHER_AGENT, _FRESH, _OTHER_AGENT, 'true'))}"
+    f"WITH {_claim_parts((_FRESH + ' AND ' + _OTHER_AGENT, _FRESH, _CONNECTED + ' AND ' + _OTHER_AGENT, _CONNECTED))}"
     f" {_CLAIMED_COLUMNS}{_FROM_CLAIMED}"
 )
-"""Claims a session for a user whose session on Agent `agent_id` failed, preferably on another Agent."""
+"""Claims a session for a user whose session on Agent `agent_id` failed, preferably on another Agent. An Agent that
+closed its connection would not acknowledge this session either."""
 
 _CONTENTS: Final[LiteralString] = f"""
 WITH s AS (

@@ -21,7 +21,7 @@ from greenroom.core.pool.model import START_STATUSES
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.lifecycle import lock_access
 from greenroom.db.database import NOTIFY, Connection, Database, event_texts, returned_row
-from greenroom.db.fleet.liveness import FREE_DISK
+from greenroom.db.fleet.liveness import DISCONNECTED, FREE_DISK
 from greenroom.db.launch.claims import FRESH_AGENT_S, LedgerLine
 from greenroom.db.lease.leases import write_lease
 from greenroom.db.named_secrets import CAN_ADD_SECRETS
@@ -44,7 +44,8 @@ _START_STATUSES: Final = sorted(map(str, START_STATUSES))
 AGENTS_OF_ZONE: Final[LiteralString] = f"""
 SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.draining, a.runtime_error,
        a.crash_loop, a.edge_url,
-       COALESCE(a.last_reported < clock_timestamp() - make_interval(secs => %(fresh_s)s), true) AS silent,
+       COALESCE(a.last_reported < clock_timestamp() - make_interval(secs => %(fresh_s)s), true) OR {DISCONNECTED}
+           AS silent,
        COALESCE(c.cores, 0) AS cores, COALESCE(c.overcommit, 1) AS overcommit, COALESCE(c.memory, 0) AS memory,
        COALESCE(c.cores_allocated, 0) AS cores_allocated, COALESCE(c.memory_allocated, 0) AS memory_allocated,
        (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions,

@@ -8,9 +8,10 @@ none.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -27,6 +28,7 @@ from greenroom.db.diagnostics.logs import LogRow
 from greenroom.db.fleet import checkin
 from greenroom.db.fleet.agents import record_check_in_refusal
 from greenroom.db.fleet.checkin import CheckInState, RequestedRemoval, ZoneState
+from greenroom.db.fleet.liveness import record_disconnection
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.secrets import secret_digest
@@ -135,9 +137,9 @@ class CheckIns:
 
     # Check-in -------------------------------------------------------------------------------------------------------
 
-    async def check_in(self, message: CheckIn, credential: str) -> Answer:
+    async def check_in(self, message: CheckIn, credential: str, *, closed: Callable[[], Awaitable[None]]) -> Answer:
         """Store the Agent's observations. Answer immediately if the Agent lacks changes, else at the next change or at
-        the end of the hold.
+        the end of the hold. `closed` waits until the Agent has closed the connection of this check-in.
 
         Raises:
             Unauthenticated: the credential is not the Agent's.
@@ -169,12 +171,45 @@ class CheckIns:
                 )
                 reading = await self._read(message.agent_id)
                 self._admit(message, credential, reading.state)
-            while not (self._missing_changes(message, reading).exist or boottime_s() >= until_s):
+            reading = await self._hold(message, credential, reading, notified, until_s=until_s, closed=closed)
+        return await self._answer(message, reading)
+
+    async def _hold(
+        self,
+        message: CheckIn,
+        credential: str,
+        reading: _Reading,
+        notified: asyncio.Event,
+        *,
+        until_s: float,
+        closed: Callable[[], Awaitable[None]],
+    ) -> _Reading:
+        """Wait for a change that the Agent lacks, for the end of the hold, or until the Agent closes the connection.
+        Return the last reading."""
+        if boottime_s() >= until_s or self._missing_changes(message, reading).exist:
+            return reading
+        watch = asyncio.ensure_future(closed())
+        watch.add_done_callback(lambda _: notified.set())
+        try:
+            while not (watch.done() or self._missing_changes(message, reading).exist or boottime_s() >= until_s):
                 is_woken = await wait_for(notified, until_s - boottime_s())
                 notified.clear()
                 reading = await self._read(message.agent_id, urgent=is_woken)
                 self._admit(message, credential, reading.state)
-        return await self._answer(message, reading)
+            if watch.done():
+                await self._record_disconnection(message)
+        finally:
+            watch.cancel()
+        return reading
+
+    async def _record_disconnection(self, message: CheckIn) -> None:
+        """Store that the Agent closed the connection of a check-in, so that launches prefer other Agents. A healthy
+        Agent checks in again at once, at this Manager or at another."""
+        try:
+            if await record_disconnection(self._db, message.agent_id, message.incarnation, message.seq):
+                log.info("an Agent closed the connection of its check-in", agent_id=message.agent_id)
+        except Unavailable as error:
+            log.warning("the end of a connection cannot be stored", agent_id=message.agent_id, reason=error.message)
 
     async def record_refusal(self, agent_id: str, credential: str, reason: str) -> None:
         """Store and log the reason why a check-in of an Agent was refused: the silence of the Agent would be the only

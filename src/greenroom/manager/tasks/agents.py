@@ -33,7 +33,7 @@ async def run_agents(ctx: PrimaryContext) -> None:
     timings = FleetTimings(
         missing_s=ctx.config.agent_missing_s, lost_s=ctx.config.session_lost_s, dead_s=ctx.config.agent_dead_s
     )
-    plan = core_liveness.plan(agents, timings, quiet=ctx.quiet)
+    plan = core_liveness.plan(agents, timings, quiet=ctx.quiet, lateness=ctx.lateness)
     if plan:
         await hold_if_armed("primary.after_check")
     failures = ctx.tasks.failures

@@ -16,6 +16,7 @@ from greenroom.core.fleet.liveness import (
     Allocation,
     EffectiveStatus,
     FleetTimings,
+    Lateness,
     SessionsLost,
     checkin_timings_problem,
     corrections,
@@ -27,6 +28,7 @@ from greenroom.core.fleet.liveness import (
 
 TIMINGS = FleetTimings(missing_s=15, lost_s=600, dead_s=3600)
 ORDER = ["running", "missing", "dead"]
+CLOSED = "it closed its connection"
 
 
 def agent(status: Any, silent_s: float | None, **fields: Any) -> AgentReport:
@@ -55,11 +57,27 @@ def agent(status: Any, silent_s: float | None, **fields: Any) -> AgentReport:
         (agent("missing", 3601), "dead", "it has not reported for 3601 s"),
         (agent("dead", 9999, has_sessions_to_mark_lost=True), None, ""),
         (agent("dead", 1), "running", "it checks in again"),
+        (agent("running", 1, disconnected_s=3), None, ""),
+        (agent("running", 8, disconnected_s=4), "missing", f"{CLOSED} 4 s ago and has not checked in since"),
+        (agent("running", 8, disconnected_s=4, lateness=Lateness(own_s=0.1)), None, ""),
+        (agent("running", 8, disconnected_s=7, lateness=Lateness(own_s=0.1)), "missing", f"{CLOSED} 7 s ago and has"),
+        (agent("running", 16, disconnected_s=1), "missing", "it has not reported for 16 s"),
+        (agent("pending", 8, disconnected_s=4), None, ""),
+        (agent("missing", 8, disconnected_s=4), None, ""),
     ],
 )
 def test_what_is_concluded(before: AgentReport, to: Any, reason: str):
-    expected = [AgentTransition(agent_id="a", before=before.status, to=to, reason=reason)] if to else []
-    assert plan([before], TIMINGS, quiet=False) == expected
+    found = plan([before], TIMINGS, quiet=False)
+    assert [(a.before, a.to) for a in found if isinstance(a, AgentTransition)] == ([(before.status, to)] if to else [])
+    assert all(a.reason.startswith(reason) for a in found)
+
+
+def test_a_busy_manager_waits_longer_for_an_agent_that_closed_its_connection():
+    gone = agent("running", 8, disconnected_s=4)
+    assert plan([gone], TIMINGS, quiet=False, lateness=Lateness(own_s=0.1)) == []
+    assert plan([replace(gone, disconnected_s=7)], TIMINGS, quiet=False, lateness=Lateness(own_s=0.1))
+    longest = agent("running", 15, disconnected_s=15)
+    assert plan([longest], TIMINGS, quiet=False, lateness=Lateness(own_s=9)) == [], "as long as a silent one"
 
 
 def test_what_is_wrong_with_an_agent_is_a_sentence():
@@ -116,6 +134,7 @@ agents = st.builds(
     silent_s=st.none() | st.floats(0, 5000),
     enabled=st.booleans(),
     has_sessions_to_mark_lost=st.booleans(),
+    disconnected_s=st.none() | st.floats(0, 20),
 )
 cases = st.tuples(st.lists(agents, max_size=4), st.booleans())
 Plan = Callable[..., list[AgentTransition | SessionsLost]]
@@ -132,7 +151,11 @@ def silence_proves_nothing_while_quiet(subject: Plan, case: Case) -> None:
 
 
 def who_reports_never_gets_worse(subject: Plan, case: Case) -> None:
-    reporting = {a.agent_id for a in case[0] if a.silent_s is not None and a.silent_s <= TIMINGS.missing_s}
+    reporting = {
+        a.agent_id
+        for a in case[0]
+        if a.silent_s is not None and a.silent_s <= TIMINGS.missing_s and a.disconnected_s is None
+    }
     for action in run(subject, case):
         if action.agent_id in reporting:
             assert isinstance(action, AgentTransition)
