@@ -40,7 +40,7 @@ test('each dot lies within its place, below its heading, on a seat of its own', 
   expect(seats.size).toBe(400);
 });
 
-test('the stage door is beside the Agents of a wide page, and below them on a narrow one', () => {
+test('the pools are beside the Agents of a wide page, and below them on a narrow one', () => {
   const map = crowd(4, 20);
   const [wide, narrow] = [sceneOf(map, 1200), sceneOf(map, 360)];
   const places = (scene: Scene) => ['agent:a0', 'pool:p0'].map((key) => scene.rects.get(key));

@@ -18,7 +18,7 @@ function zoneOf(map: ReturnType<typeof stage>, mostAgents?: number) {
   return zone;
 }
 
-test('sessions of users are on their Agent, and staged ones at the stage door', () => {
+test('sessions of users are on their Agent, and staged ones in their pool', () => {
   const map = stage({ agents: [agent('a0')], pools: [pool('p0')], sessions: [session('s0'), staged('s1')] });
   const { agents, pools } = zoneOf(map);
   expect(agents.map(({ sessions, staged: number }) => [sessions.length, number])).toEqual([[1, 1]]);
@@ -73,7 +73,7 @@ function drawn(map: ReturnType<typeof stage>, only: string | null = null) {
   return drawingOf(dots, new Map(), only);
 }
 
-test('a claimed session moves from the stage door to its Agent', () => {
+test('a claimed session moves from its pool to its Agent', () => {
   const parts = { agents: [agent('a0')], pools: [pool('p0')] };
   const door = drawn(stage({ ...parts, sessions: [staged('s0')] }));
   const used = drawn(stage({ ...parts, sessions: [session('s0')] }));

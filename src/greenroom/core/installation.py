@@ -66,7 +66,7 @@ class Installation:
         "Log-in idle time",
         3600,
         "s",
-        "Time without an open console after which a log-in ends; streams continue",
+        "Time after which a user without an open console is logged out; open desktops continue",
         minimum=60,
     )
     min_password_length: int = _number(
@@ -101,7 +101,7 @@ class Installation:
         "Log-in attempt window",
         300,
         "s",
-        "Time within which failed log-ins are counted, and after which log-ins are possible again",
+        "Time in which failed log-ins are counted, and for which log-ins are then refused",
         minimum=1,
     )
     add_images_to_default_group: bool = _switch(

@@ -232,12 +232,12 @@ function Zone({ box, scene, current, isCompact }: ZoneProps) {
       {door && (
         <div className={styles.door} style={{ left: door.x, top: door.y, width: door.width, height: door.height }}>
           <p className={styles.doorTitle}>
-            <Trans>Stage door</Trans>
+            <Trans>Pools</Trans>
           </p>
         </div>
       )}
       {door && (
-        <ul aria-label={t`Stage door of zone ${name}`} className={styles.list}>
+        <ul aria-label={t`Pools of zone ${name}`} className={styles.list}>
           {pools.map((each) => (
             <PoolPart
               key={each.key}

@@ -41,8 +41,8 @@ export function StagePage() {
         }
       >
         <Trans>
-          Each zone with its Managers, Agents and sessions. The crown is on the Primary. Staged sessions wait at the
-          stage door.
+          Each zone with its Managers, Agents and sessions. The crown is on the Primary. Staged sessions wait in their
+          pools.
         </Trans>
       </PageHeader>
       <StaleBanner error={error} hasData={map !== undefined} />

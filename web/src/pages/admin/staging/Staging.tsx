@@ -68,7 +68,7 @@ const COLUMNS: Column<StagingConfig>[] = [
 export function Staging() {
   return (
     <ResourcePage
-      note={t`Each staging config has a pool of staged sessions: sessions of its workspace that wait for users. A launch of the workspace gets a session of the pool immediately, and the pool starts a replacement. Such a launch is a hit of the pool.`}
+      note={t`Each staging config has a pool of staged sessions: sessions of its workspace that wait for users. A launch of the workspace gets a session of the pool immediately, and the pool starts a replacement. Such a launch counts as a hit.`}
       caption={t`Staging Configs`}
       list="staging-configs"
       query={useQuery(stagingQuery)}
