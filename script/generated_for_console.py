@@ -75,6 +75,8 @@ ADMINISTRATOR_ERRORS: Final = (
     "runtimes",
     "sessions",
     "packages/docker/src/greenroom/runtimes/docker",
+    f"{IDENTITY}/diagnosis.py",
+    f"{IDENTITY}/provider.py",
 )
 """Modules and folders whose errors the other pages show."""
 LOG_MODULES: Final = (

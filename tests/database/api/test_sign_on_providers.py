@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.database.api.client import Client
-from tests.database.api.signing_on import PROVIDERS, offer
+from tests.database.api.signing_on import PROVIDERS, log_in_at, offer
 from tests.support.oidc import Forger, Provider, client_of, oidc_provider
 from tests.support.processes import free_port
 
@@ -44,10 +44,35 @@ async def test_saving_a_provider_that_does_not_work_has_a_warning(provider: Prov
     assert (await offer(admin, provider.issuer))["warnings"] == []
     dead = await offer(admin, "https://login.invalid", "dead")
     (warning,) = dead["warnings"]
-    assert warning.startswith("Saved, but no user can log in with Dead: The host login.invalid cannot be found")
+    assert warning.startswith("No user can log in through Dead: The host login.invalid cannot be found")
     own = f"{PROVIDERS}/{dead['provider_id']}"
+    assert await _sign_on_entries(admin) == [warning], "Today lists it"
     assert (await admin.patch(own, json={"enabled": False})).json()["warnings"] == [], "users do not see it"
+    assert await _sign_on_entries(admin) == []
     assert (await admin.patch(own, json={"enabled": True})).json()["warnings"] == [warning]
+    assert await _sign_on_entries(admin) == [warning]
+    assert (await admin.delete(own)).status_code == 204
+    assert await _sign_on_entries(admin) == []
+
+
+async def test_today_lists_a_provider_that_fails_until_a_user_logs_in(
+    provider: Provider, admin: Client, anonymous: Client
+):
+    await offer(admin, provider.issuer, create_users=True, attributes={"username": "sub"})
+    assert await _sign_on_entries(admin) == []
+    provider.control(tokenStatus=503)
+    assert await log_in_at(provider, anonymous, "ada") == "/?sign-on=provider-down"
+    (sentence,) = await _sign_on_entries(admin)
+    assert sentence.startswith("No user can log in through Campus: ")
+    provider.control(tokenStatus=0)
+    assert await log_in_at(provider, anonymous, "ada") == "/"
+    assert await _sign_on_entries(admin) == []
+
+
+async def _sign_on_entries(admin: Client) -> list[str]:
+    """Return the sentences of Today about providers."""
+    today = (await admin.get("/api/v1/today")).json()
+    return [entry["sentence"] for entry in today["attention"] if entry["help"]["object"]["kind"] == "sign_on_provider"]
 
 
 async def test_a_wrong_client_secret_is_named(provider: Provider, admin: Client):

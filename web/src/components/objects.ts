@@ -28,6 +28,7 @@ const PAGES: Record<ObjectKind, { to: (id: string) => string; needs: string }> =
   service_account: { to: (id) => `/admin/service-accounts?panel=${id}`, needs: 'devapi_view' },
   session: { to: (id) => `/admin/sessions/${id}`, needs: 'sessions_view' },
   setting: { to: (id) => `/admin/settings#${id}`, needs: 'settings_view' },
+  sign_on_provider: { to: (id) => `/admin/sign-on?panel=${id}`, needs: 'settings_view' },
   staging_config: { to: (id) => `/admin/staging/${id}`, needs: 'staging_view' },
   staging_configs: { to: () => '/admin/staging', needs: 'staging_view' },
   user: { to: (id) => `/admin/users/${id}`, needs: 'users_view' },

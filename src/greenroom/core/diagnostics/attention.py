@@ -22,6 +22,7 @@ from greenroom.core.diagnostics.watched import (
     ExpiringCredential,
     FailedLaunches,
     FailingFilter,
+    FailingSignOn,
     FailingWebhook,
     ImageFailure,
     LoggedErrors,
@@ -59,6 +60,7 @@ AttentionCode = Literal[
     "pool",
     "launches",
     "webhook",
+    "sign-on",
     "expiry",
     "certificate",
     "audit-delivery",
@@ -132,6 +134,7 @@ def needs_attention(seen: Watched) -> tuple[Attention, ...]:
     ]
     entries += [_of_launches(each) for each in launches]
     entries += [_of_webhook(webhook) for webhook in seen.webhooks]
+    entries += [_of_sign_on(failing) for failing in seen.sign_on]
     entries += [_of_credential(each, seen.now) for each in seen.credentials if each.expires < seen.now + EXPIRY_NOTICE]
     entries += [_of_certificate(each) for each in seen.certificates]
     if (backlog := seen.backlog) and backlog.oldest and seen.now - backlog.oldest > BACKLOG_AFTER:
@@ -359,6 +362,19 @@ def _of_webhook(webhook: FailingWebhook) -> Attention:
     text = f" does not deliver: {counted(webhook.waiting, 'message')} waiting. {_sentence(webhook.last_attempt.text)}"
     sentence = ("Webhook ", SentencePart(webhook.name, ref), text)
     return _entry("webhook", "warning", Help("Deliver again", ref, "deliver"), *sentence, since=webhook.oldest)
+
+
+def no_log_in(title: str, problem: str) -> str:
+    """Return the sentence about a provider or a directory through which nobody can log in."""
+    return f"No user can log in through {title}: {_sentence(problem)}"
+
+
+def _of_sign_on(failing: FailingSignOn) -> Attention:
+    ref = ObjectRef(failing.kind, failing.source_id)
+    title = SentencePart(failing.title, ref)
+    sentence = ("No user can log in through ", title, f": {_sentence(failing.problem)}")
+    show = Help("Show the providers" if failing.kind == "sign_on_provider" else "Show the directory", ref)
+    return _entry("sign-on", "failure", show, *sentence, since=failing.since)
 
 
 _CREDENTIALS: Final[Mapping[CredentialKind, tuple[str, str]]] = {

@@ -21,6 +21,7 @@ ObjectKind = Literal[
     "service_account",
     "session",
     "setting",
+    "sign_on_provider",
     "staging_config",
     "staging_configs",
     "user",

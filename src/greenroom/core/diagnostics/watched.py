@@ -204,6 +204,18 @@ class ExpiringCredential:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailingSignOn:
+    """An enabled sign-on provider or directory through which the last log-in or test failed; `problem` is the reason as
+    a sentence."""
+
+    kind: Literal["sign_on_provider", "directory"]
+    source_id: str
+    title: str
+    problem: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditBacklog:
     """The events of the audit that a syslog server has not received; `oldest` is the time of the first of them. None:
     it has received all events."""
@@ -279,6 +291,7 @@ class Watched:
     launches: tuple[FailedLaunches, ...] = ()
     webhooks: tuple[FailingWebhook, ...] = ()
     credentials: tuple[ExpiringCredential, ...] = ()
+    sign_on: tuple[FailingSignOn, ...] = ()
     backlog: AuditBacklog | None = None
     directories: tuple[UnsynchronizedDirectory, ...] = ()
     unrecorded: UnrecordedSessions | None = None
@@ -301,6 +314,7 @@ class Watched:
             launches=self.launches if may("sessions_view") else (),
             webhooks=self.webhooks if may("webhooks_view") else (),
             credentials=tuple(each for each in self.credentials if may(CREDENTIAL_CODES[each.kind])),
+            sign_on=self.sign_on if may("settings_view") else (),
             backlog=self.backlog if may("audit_view") else None,
             directories=self.directories if may("settings_view") else (),
             unrecorded=self.unrecorded if may("sessions_view") else None,

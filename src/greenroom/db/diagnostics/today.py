@@ -17,6 +17,7 @@ from greenroom.core.diagnostics.watched import (
     ExpiringCredential,
     FailedLaunches,
     FailingFilter,
+    FailingSignOn,
     FailingWebhook,
     ImageFailure,
     LoggedErrors,
@@ -109,6 +110,12 @@ SELECT * FROM (
     UNION ALL SELECT 'scim_client', c.client_id::text, c.name, c.expires FROM scim_clients c WHERE c.enabled
 ) credentials WHERE expires > now() ORDER BY expires, name LIMIT %(max_credentials)s
 """
+_SIGN_ON: Final[LiteralString] = """
+SELECT 'sign_on_provider' AS kind, p.provider_id::text AS source_id, p.title, f.problem, f.since
+  FROM sign_on_problems f JOIN sign_on_providers p ON p.provider_id = f.source_id WHERE p.enabled
+UNION ALL SELECT 'directory', d.directory_id::text, d.title, f.problem, f.since
+  FROM sign_on_problems f JOIN directories d ON d.directory_id = f.source_id WHERE d.enabled ORDER BY title
+"""
 _BACKLOG: Final[LiteralString] = (
     "SELECT %(target)s AS target, h.last_id - coalesce(d.last_id, 0) AS number, (SELECT e.time FROM audit_events e"
     "  WHERE e.event_id > coalesce(d.last_id, 0) ORDER BY e.event_id LIMIT 1) AS oldest"
@@ -189,6 +196,7 @@ async def read_watched(db: Database, audit_target: str) -> Watched:
         webhooks=tuple(await db.fetch_as(FailingWebhook, _WEBHOOKS)),
         credentials=tuple(await db.fetch_as(ExpiringCredential, _CREDENTIALS, {"max_credentials": MAX_CREDENTIALS})),
         backlog=await db.fetch_one_as(AuditBacklog, _BACKLOG, {"target": audit_target}) if audit_target else None,
+        sign_on=tuple(await db.fetch_as(FailingSignOn, _SIGN_ON)),
         directories=tuple(await db.fetch_as(UnsynchronizedDirectory, _DIRECTORIES, {"overdue_s": OVERDUE_AFTER_S})),
         unrecorded=await db.fetch_one_as(UnrecordedSessions, _UNRECORDED, {"unrecorded_s": UNRECORDED_AFTER_S}),
         errors=tuple(await db.fetch_as(LoggedErrors, _ERRORS)),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from greenroom.core.access.permissions import PERMISSIONS
-from greenroom.core.diagnostics.attention import Attention, needs_attention
+from greenroom.core.diagnostics.attention import Attention, needs_attention, no_log_in
 from greenroom.core.diagnostics.sentences import Help, ObjectRef
 from greenroom.core.diagnostics.watched import (
     CODES,
@@ -20,6 +20,7 @@ from greenroom.core.diagnostics.watched import (
     ExpiringCredential,
     FailedLaunches,
     FailingFilter,
+    FailingSignOn,
     FailingWebhook,
     ImageFailure,
     LoggedErrors,
@@ -97,6 +98,7 @@ ERRORS = LoggedErrors(code="loop-failed", number=3, newest=NOW, message="The loo
 FILTER = FailingFilter(
     agent_id="a1", hostname="vm", zone_id="z1", message="The web filter fails", fails=True, newest=NOW, people=2
 )
+SIGN_ON = FailingSignOn(kind="sign_on_provider", source_id="p1", title="Campus", problem="it is down", since=NOW)
 WAITING = LoggedErrors(code="rows-waiting", number=1, newest=NOW, message="2 log rows have waited")
 
 
@@ -301,6 +303,15 @@ def test_messages_that_do_not_arrive():
     assert only(unrecorded=EVERYTHING.unrecorded).sentence.startswith("2 sessions must be recorded, but no video")
 
 
+def test_a_provider_or_directory_that_does_not_answer():
+    provider, directory = only(sign_on=(SIGN_ON,)), only(sign_on=(replace(SIGN_ON, kind="directory"),))
+    assert (provider.severity, provider.sentence) == ("failure", "No user can log in through Campus: It is down.")
+    assert provider.sentence == no_log_in(SIGN_ON.title, SIGN_ON.problem)
+    assert provider.help == Help("Show the providers", ObjectRef("sign_on_provider", "p1"))
+    assert directory.sentence == provider.sentence
+    assert directory.help == Help("Show the directory", ObjectRef("directory", "p1"))
+
+
 @pytest.mark.parametrize(
     ("kind", "remaining", "severity", "sentence"),
     [
@@ -377,6 +388,7 @@ EVERYTHING = Watched(
     launches=(failed(),),
     webhooks=(WEBHOOK,),
     credentials=(credential("api_key"), credential("scim_client")),
+    sign_on=(SIGN_ON,),
     backlog=BACKLOG,
     directories=(DIRECTORY,),
     unrecorded=UnrecordedSessions(number=2, people=1, since=NOW),
@@ -404,7 +416,13 @@ def test_a_caller_with_a_role_in_one_zone_sees_this_zone():
     parts = (seen.zones, seen.managers, seen.agents, seen.images, seen.pools, seen.filters)
     assert [[each.zone_id for each in part] for part in parts] == [["z2"]] * 6
     assert (seen.launches, seen.webhooks, seen.credentials, seen.backlog, seen.errors) == ((), (), (), None, ())
-    assert (seen.certificates, seen.waiting_rows, seen.unrecorded, seen.directories) == ((), (), None, ())
+    assert (seen.certificates, seen.waiting_rows, seen.unrecorded, seen.directories, seen.sign_on) == (
+        (),
+        (),
+        None,
+        (),
+        (),
+    )
 
 
 def test_the_capacity_is_that_of_agents_that_accept_sessions():

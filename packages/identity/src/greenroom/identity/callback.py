@@ -114,6 +114,7 @@ async def _store_sign_on(
     title, name = confirmed.provider.title, stored.after.username
     message = f"{name} logged in from {browser.address} through {title}"
     context.logs.write(LogCode.LOGIN, message, user_id=stored.after.user_id, username=name)
+    await statements.record_problem(context.db, confirmed.provider.provider_id, "")
     return token
 
 

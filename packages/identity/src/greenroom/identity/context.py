@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from greenroom.api.diagnostics.audit import RefusalLog
 from greenroom.api.installation import SettingsSnapshot
 from greenroom.core.log_codes import LogCode
+from greenroom.core.text import one_line
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.identity import statements
@@ -44,6 +45,12 @@ class SignOnContext:
         if provider is None or not provider.enabled or protocol not in (None, provider.protocol):
             raise SignOnRefused(Refusal.PROVIDER_DISABLED, "The provider does not exist or is disabled.")
         return provider
+
+    async def log_refusal(self, request: Request, name: str, refusal: Refusal, cause: str) -> None:
+        """Log a refused log-in through a provider. Today lists a provider that does not answer."""
+        self.refusals.log_refused_sign_on(request, name, str(refusal), one_line(cause))
+        if refusal is Refusal.PROVIDER_DOWN and (provider := await statements.find_provider(self.db, name)):
+            await statements.record_problem(self.db, provider.provider_id, cause)
 
     async def oidc_client(self, provider: SignOnProvider) -> OidcClient:
         """Return the client for requests to the provider. Raises ProviderFailed: the discovery document of the provider

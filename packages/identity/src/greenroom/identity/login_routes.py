@@ -102,7 +102,7 @@ async def _begin_attempt(
     except SignOnRefused as error:
         raise NotFound(error.refusal.sentence) from error
     except ProviderFailed as error:
-        context.refusals.log_refused_sign_on(request, provider_name, str(Refusal.PROVIDER_DOWN), str(error))
+        await context.log_refusal(request, provider_name, Refusal.PROVIDER_DOWN, str(error))
         raise Unavailable(Refusal.PROVIDER_DOWN.sentence) from error
     attempts.store_attempt(request, response, context.secrets, attempt)
     return AddressView(url=url)
@@ -143,10 +143,9 @@ async def finish_sign_on(
         response = await _complete_sign_on(attempt, request, context, _ProviderAnswer(state, code, error, iss))
     except SignOnRefused as refused:
         failed_attempts.count_failure(request, "sign-on")
-        name, reason = one_line(provider_name), str(refused.refusal)
-        context.refusals.log_refused_sign_on(request, name, reason, one_line(refused.cause))
+        await context.log_refusal(request, one_line(provider_name), refused.refusal, refused.cause)
         path = attempt.next if attempt and attempt.link_to else "/"
-        response = RedirectResponse(f"{path}?{urlencode({'sign-on': reason})}", 303)
+        response = RedirectResponse(f"{path}?{urlencode({'sign-on': str(refused.refusal)})}", 303)
     attempts.delete_attempt(response, state)
     return response
 

@@ -165,9 +165,8 @@ async def provider_request(address: str) -> AsyncGenerator[None]:
     except OAuthError as error:
         raise GrantRefused(one_line(str(error.error)), one_line(str(error.description or ""))[:300]) from error
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, *PARSE_ERRORS) as error:
-        raise ProviderFailed(
-            f"The request to {host} failed: {one_line(str(error)) or type(error).__name__}."
-        ) from error
+        reason = one_line(str(error).partition("\n")[0]) or type(error).__name__  # more lines are links to documents
+        raise ProviderFailed(f"The request to {host} failed: {reason}.") from error
     finally:
         _open_requests[host] -= 1
 

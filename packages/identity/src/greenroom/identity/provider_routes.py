@@ -21,15 +21,17 @@ from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
 from greenroom.api.security import origin_of, requires
 from greenroom.core.access.roles import codes_granted
+from greenroom.core.diagnostics.attention import no_log_in
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.log_codes import LogCode, LogDetails
+from greenroom.core.text import one_line
 from greenroom.db.database import Connection
 from greenroom.db.rows import values_of
 from greenroom.identity import rules, statements
 from greenroom.identity.attempts import redirect_uri
 from greenroom.identity.checks import end_logins
 from greenroom.identity.context import SignOnContext, SignOnContextDep
-from greenroom.identity.diagnosis import Diagnosis, OidcDiagnosis
+from greenroom.identity.diagnosis import Diagnosis, OidcDiagnosis, StepResult
 from greenroom.identity.grants import (
     check_attributes,
     parse_rules,
@@ -229,7 +231,7 @@ async def _end_logins_and_lock(
 @router.post("/sign-on-providers/{provider_id}/test", dependencies=[requires("settings_modify")])
 async def test_sign_on_provider(provider_id: UUID, context: SignOnContextDep, request: Request) -> DiagnosisView:
     """Test a provider step by step, up to the first step that fails. No user is logged in."""
-    results = await _diagnosis_of(await statements.get_provider(context.db, str(provider_id)), context, request).run()
+    results = await _run_test(await statements.get_provider(context.db, str(provider_id)), context, request)
     return DiagnosisView(passed=results[-1].passed, steps=[DiagnosisStep.model_validate(result) for result in results])
 
 
@@ -315,9 +317,17 @@ async def _tested_view(provider: SignOnProvider, context: SignOnContext, request
     """Return the view of a saved provider. If users see it on the log-in page but cannot log in, it has a warning."""
     if not provider.enabled:
         return _view(provider, request)
-    last = (await _diagnosis_of(provider, context, request).run())[-1]
-    warnings = [] if last.passed else [f"Saved, but no user can log in with {provider.title}: {last.detail}"]
-    return _view(provider, request, warnings)
+    last = (await _run_test(provider, context, request))[-1]
+    return _view(provider, request, [] if last.passed else [no_log_in(provider.title, last.detail)])
+
+
+async def _run_test(provider: SignOnProvider, context: SignOnContext, request: Request) -> list[StepResult]:
+    """Test a provider. Today lists it if the test fails."""
+    results = await _diagnosis_of(provider, context, request).run()
+    await statements.record_problem(
+        context.db, provider.provider_id, "" if results[-1].passed else one_line(results[-1].detail)
+    )
+    return results
 
 
 def _view(provider: SignOnProvider, request: Request, warnings: Sequence[str] = ()) -> ProviderView:

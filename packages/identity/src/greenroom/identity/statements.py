@@ -168,6 +168,19 @@ async def forget_keys(connection: Connection, provider_id: str) -> None:
 async def delete_provider(connection: Connection, provider_id: str) -> None:
     """Delete a provider. The identities of its issuer remain valid for a new provider with the same issuer."""
     await connection.execute("DELETE FROM sign_on_providers WHERE provider_id = %s", (provider_id,))
+    await connection.execute("DELETE FROM sign_on_problems WHERE source_id = %s", (provider_id,))
+
+
+async def record_problem(db: Database, source_id: str, problem: str) -> None:
+    """Store why nobody can log in through a provider or a directory; empty = a log-in or a test succeeded."""
+    if problem:
+        await db.write(
+            "INSERT INTO sign_on_problems (source_id, problem) VALUES (%s, %s)"
+            " ON CONFLICT (source_id) DO UPDATE SET problem = excluded.problem",
+            (source_id, problem),
+        )
+    else:
+        await db.write("DELETE FROM sign_on_problems WHERE source_id = %s", (source_id,))
 
 
 def column_values(kind: type, fields: Any, **others: object) -> dict[str, object]:

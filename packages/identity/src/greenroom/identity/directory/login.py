@@ -29,7 +29,7 @@ from greenroom.identity.directory.directories import client_of
 from greenroom.identity.directory.search import DirectoryUser
 from greenroom.identity.directory.statements import Directory
 from greenroom.identity.refusals import Refusal, SignOnRefused
-from greenroom.identity.statements import find_identity
+from greenroom.identity.statements import find_identity, record_problem
 
 log = structlog.get_logger(__name__)
 
@@ -92,21 +92,26 @@ async def check_password(request: Request, user: users.User | None, username: st
             await _limit_attempts(request, context, result)
             logged_in = await _log_in(context, result, result.user, password, local=user if has_password else None)
         except DirectoryFailed as error:
-            context.refusals.log_refused_sign_on(request, title, str(Refusal.PROVIDER_DOWN), str(error))
+            await _log_failure(context, request, result.directory, str(error))
             raise Unavailable(NO_ANSWER) from error
         except SignOnRefused as refused:
             context.refusals.log_refused_sign_on(request, title, str(refused.refusal), refused.cause)
             raise Forbidden(refused.refusal.sentence) from refused
         if logged_in is not None:
             await credentials.clear_attempts(context.db, result.account, _source(request))
+            await record_problem(context.db, result.directory.directory_id, "")
         return logged_in
     failed = [result for result in found if result.failure]
     for result in failed:
-        title = result.directory.title
-        context.refusals.log_refused_sign_on(request, title, str(Refusal.PROVIDER_DOWN), result.failure)
+        await _log_failure(context, request, result.directory, result.failure)
     if failed:
         raise Unavailable(NO_ANSWER)
     return None
+
+
+async def _log_failure(context: SignOnContext, request: Request, directory: Directory, cause: str) -> None:
+    context.refusals.log_refused_sign_on(request, directory.title, str(Refusal.PROVIDER_DOWN), cause)
+    await record_problem(context.db, directory.directory_id, cause)
 
 
 async def _limit_attempts(request: Request, context: SignOnContext, found: _Found) -> None:

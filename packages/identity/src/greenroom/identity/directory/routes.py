@@ -47,6 +47,7 @@ from greenroom.identity.grants import (
 )
 from greenroom.identity.provider import is_loopback
 from greenroom.identity.schemas import DiagnosisStep, DiagnosisView
+from greenroom.identity.statements import record_problem
 
 router = api_router("sign-on")
 
@@ -155,6 +156,8 @@ async def test_directory(directory_id: UUID, body: DirectoryTest, context: SignO
     directory = await statements.get_directory(context.db, str(directory_id))
     client = partial(client_of, context, directory, health=DirectoryHealth(lambda _: None))
     results = await DirectoryDiagnosis(directory, client, body.username).run()
+    if results[-1].passed:
+        await record_problem(context.db, directory.directory_id, "")
     return DiagnosisView(passed=results[-1].passed, steps=[DiagnosisStep.model_validate(result) for result in results])
 
 

@@ -120,6 +120,7 @@ async def delete_directory(connection: Connection, directory: Directory) -> None
     """Delete a directory and the identities of its users. The users remain."""
     await connection.execute("DELETE FROM identities WHERE issuer = %s", (directory.issuer,))
     await connection.execute("DELETE FROM directories WHERE directory_id = %s", (directory.directory_id,))
+    await connection.execute("DELETE FROM sign_on_problems WHERE source_id = %s", (directory.directory_id,))
 
 
 async def lock_unchanged_directory(connection: Connection, directory: Directory) -> bool:

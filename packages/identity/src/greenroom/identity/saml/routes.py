@@ -72,7 +72,7 @@ async def receive_saml_response(
         code = await service.receive_response(context, provider, form.get("SAMLResponse", [""])[0], recipient)
     except SignOnRefused as refused:
         failed_attempts.count_failure(request, "sign-on")
-        context.refusals.log_refused_sign_on(request, name, str(refused.refusal), one_line(refused.cause))
+        await context.log_refusal(request, name, refused.refusal, refused.cause)
         return RedirectResponse(f"/?{urlencode({'sign-on': str(refused.refusal)})}", 303)
     return RedirectResponse(
         f"{recipient}?{urlencode({'state': form.get('RelayState', [''])[0][:MAX_STATE_CHARACTERS], 'code': code})}", 303
