@@ -1,6 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import { createCursor, indexAt } from '../src/charts/cursor';
-import { LONGEST_S, limited, periodOf, rangeIn, SHORTEST_S, withRange, zoomed } from '../src/charts/range';
+import {
+  LONGEST_S,
+  limited,
+  periodOf,
+  dayOf,
+  fixedPeriod,
+  rangeIn,
+  SHORTEST_S,
+  withRange,
+  zoomed,
+} from '../src/charts/range';
 
 const NOW = 1_800_000_000;
 const params = (text: string) => new URLSearchParams(text);
@@ -60,4 +70,17 @@ test('a marked time stays marked in another period', () => {
   cursor.set(NOW + 120);
   expect(indexAt([NOW, NOW + 60, NOW + 120], cursor.get())).toBe(2);
   expect(indexAt([NOW - 300, NOW, NOW + 300], cursor.get())).toBe(1);
+});
+
+test('a local day ends at midnight, and today ends now', () => {
+  const now = new Date(2026, 2, 5, 10, 30);
+  const at = (...parts: [number, number, number, number?, number?]) => new Date(...parts).getTime() / 1000;
+  expect(dayOf(now, 1)).toEqual({ since: at(2026, 2, 4), until: at(2026, 2, 5) });
+  expect(dayOf(now, 0)).toEqual({ since: at(2026, 2, 5), until: at(2026, 2, 5, 10, 30) });
+});
+
+test('a period needs two times that can be read, in their order', () => {
+  const [begin, end] = ['2026-01-02T12:00:00Z', '2026-01-02T13:00:00Z'];
+  expect(fixedPeriod(begin, end)).toEqual({ since: Date.parse(begin) / 1000, until: Date.parse(end) / 1000 });
+  expect([fixedPeriod(end, begin), fixedPeriod(begin, ''), fixedPeriod('x', end)]).toEqual(Array(3).fill(undefined));
 });

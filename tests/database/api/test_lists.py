@@ -324,6 +324,18 @@ async def test_of_many_rows_so_many_are_counted(
     assert await total() == "10+"
 
 
+@pytest.mark.usefixtures("stored")
+async def test_launches_of_a_period_are_listed_and_counted(admin: Client):
+    launches = await admin.read("/api/v1/launches?sort=time")
+    since, until = sorted({launch["at"] for launch in launches})[1:3]
+    answer = await admin.get("/api/v1/launches", params={"since": since, "until": until, "sort": "time", "count": True})
+    inside = [launch["launch_id"] for launch in launches if since <= launch["at"] < until]
+    assert 0 < len(inside) < len(launches)
+    assert [launch["launch_id"] for launch in answer.json()] == inside
+    assert answer.headers["x-total-count"] == str(len(inside))
+    assert "since" in await admin.refused(422, "GET /api/v1/launches?since=yesterday")
+
+
 async def test_what_is_kept_of_the_past_is_ordered_by_time_alone(admin: Client):
     for path in (f"{PATH}?ended=true&sort=user", "/api/v1/launches?sort=user"):
         assert "`sort` must be one of" in await admin.refused(422, f"GET {path}"), path

@@ -317,7 +317,7 @@ export function userSettingsQuery(userId: Uuid) {
   );
 }
 
-type LaunchQuestion = Pick<NonNullable<paths['/api/v1/launches']['get']['parameters']['query']>, 'outcome' | 'q'>;
+type LaunchQuestion = Pick<NonNullable<paths['/api/v1/launches']['get']['parameters']['query']>, 'outcome' | 'since' | 'until' | 'q'>;
 
 /** The launches and their outcomes. */
 export function launchListQuery(question: LaunchQuestion & { sort: string }) {
@@ -327,7 +327,7 @@ export function launchListQuery(question: LaunchQuestion & { sort: string }) {
 }
 
 type AuditParameters = NonNullable<paths['/api/v1/audit']['get']['parameters']['query']>;
-export type AuditQuestion = Pick<AuditParameters, 'result' | 'since' | 'request_id' | 'q'>;
+export type AuditQuestion = Pick<AuditParameters, 'result' | 'since' | 'until' | 'request_id' | 'q'>;
 
 /** Events of the audit, page by page. */
 export function auditListQuery(question: AuditQuestion & { sort: string }) {

@@ -11,7 +11,7 @@ export type VideoSegment = Schemas['VideoSegmentView'];
 
 type Parameters = NonNullable<paths['/api/v1/session-videos']['get']['parameters']['query']>;
 /** The conditions of the videos in a list. */
-export type SessionVideoQuestion = Pick<Parameters, 'is_over' | 'since' | 'q'>;
+export type SessionVideoQuestion = Pick<Parameters, 'is_over' | 'since' | 'until' | 'q'>;
 
 const read = (query: Parameters, signal: AbortSignal) =>
   pageOf(client.GET('/api/v1/session-videos', { signal, params: { query } }));

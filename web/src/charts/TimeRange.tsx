@@ -4,7 +4,7 @@ import { Button, Group, Popover, SegmentedControl, Stack, TextInput } from '@man
 import { IconCalendar } from '@tabler/icons-react';
 import { type SyntheticEvent, useState } from 'react';
 import styles from './charts.module.css';
-import { periodOf, type Period, type Preset, type Range } from './range';
+import { dayOf, periodOf, type Period, type Preset, type Range } from './range';
 import { timeShown } from './shaping';
 
 const LABELS: Record<Preset, string> = {
@@ -22,9 +22,8 @@ interface Props {
   onChange: (range: Range) => void;
 }
 
-/** The control of the period of a page. */
+/** The control of the period of the charts of a page. */
 export function TimeRange({ range, onChange }: Props) {
-  const [isOpen, setOpen] = useState(false);
   const preset = 'preset' in range ? range.preset : CUSTOM;
   return (
     <>
@@ -38,6 +37,25 @@ export function TimeRange({ range, onChange }: Props) {
           ...(preset === CUSTOM ? [{ value: CUSTOM, label: t`Custom` }] : []),
         ]}
       />
+      <ChoosePeriod range={range} onChange={onChange} />
+    </>
+  );
+}
+
+interface ChooseProps {
+  range: Range;
+  onChange: (period: Period) => void;
+}
+
+/** A button that opens the form of a period, and the chosen period. Charts and lists use it. */
+export function ChoosePeriod({ range, onChange }: ChooseProps) {
+  const [isOpen, setOpen] = useState(false);
+  const choose = (period: Period) => {
+    setOpen(false);
+    onChange(period);
+  };
+  return (
+    <>
       <Popover opened={isOpen} onChange={setOpen} trapFocus returnFocus position="bottom-start" shadow="md">
         <Popover.Target>
           <Button
@@ -50,13 +68,7 @@ export function TimeRange({ range, onChange }: Props) {
           </Button>
         </Popover.Target>
         <Popover.Dropdown>
-          <CustomForm
-            period={periodOf(range, Date.now() / 1000)}
-            onApply={(period) => {
-              setOpen(false);
-              onChange(period);
-            }}
-          />
+          <CustomForm period={periodOf(range, Date.now() / 1000)} onApply={choose} />
         </Popover.Dropdown>
       </Popover>
       {!('preset' in range) && (
@@ -99,7 +111,15 @@ function CustomForm({ period, onApply }: FormProps) {
           error={error}
           onChange={({ currentTarget }) => setUntil(currentTarget.value)}
         />
-        <Group justify="flex-end">
+        <Group justify="space-between">
+          <Group gap="xs">
+            <Button variant="default" size="xs" onClick={() => onApply(dayOf(new Date(), 0))}>
+              <Trans>Today</Trans>
+            </Button>
+            <Button variant="default" size="xs" onClick={() => onApply(dayOf(new Date(), 1))}>
+              <Trans>Yesterday</Trans>
+            </Button>
+          </Group>
           <Button type="submit" size="xs" disabled={Boolean(error)}>
             <Trans>Show</Trans>
           </Button>

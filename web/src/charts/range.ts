@@ -36,8 +36,13 @@ function isPreset(text: string | null): text is Preset {
 export function rangeIn(params: URLSearchParams): Range {
   const preset = params.get('range');
   if (isPreset(preset)) return { preset };
-  const [since, until] = ['since', 'until'].map((name) => Date.parse(params.get(name) ?? '') / 1000);
-  return since !== undefined && until !== undefined && since < until ? { since, until } : { preset: DEFAULT_PRESET };
+  return fixedPeriod(params.get('since'), params.get('until')) ?? { preset: DEFAULT_PRESET };
+}
+
+/** The period between two times of an address; undefined if one cannot be read. */
+export function fixedPeriod(begin?: string | null, end?: string | null): Period | undefined {
+  const [since, until] = [begin, end].map((time) => Date.parse(time ?? '') / 1000);
+  return since !== undefined && until !== undefined && since < until ? { since, until } : undefined;
 }
 
 /** The address with another range. */
@@ -59,6 +64,12 @@ export function inAddress(time: number): string {
 /** The period of a range at the time `now`. */
 export function periodOf(range: Range, now: number): Period {
   return 'preset' in range ? { since: now - PRESETS[range.preset], until: now } : range;
+}
+
+/** The local day that was `daysAgo` days before the day of `now`, until `now` at most. */
+export function dayOf(now: Date, daysAgo: number): Period {
+  const midnight = (days: number) => new Date(now.getFullYear(), now.getMonth(), now.getDate() - days).getTime() / 1000;
+  return { since: midnight(daysAgo), until: Math.min(midnight(daysAgo - 1), now.getTime() / 1000) };
 }
 
 /** A period within the stored time, of at least `SHORTEST_S`. */

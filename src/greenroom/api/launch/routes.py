@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Query, Request
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from greenroom.api.bodies import View
 from greenroom.api.deps import Db, SecretsDep, SupplyReads
@@ -306,13 +306,17 @@ async def list_launches(
     ] = None,
     user_id: Annotated[UUID | None, Query()] = None,
     image_id: Annotated[UUID | None, Query()] = None,
+    since: Annotated[AwareDatetime | None, Query(description="launches from this time on")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="launches before this time")] = None,
     q: Search = "",
     sort: Sorting = str(NEWEST_FIRST),
     count: Counting = False,
 ) -> list[LaunchView]:
     """List launches with all their steps, newest first unless the request sets another order."""
     filter_words = words_of(q, LAUNCHES.columns)
-    launch_filter = LaunchFilter(outcome=outcome, user_id=user_id, image_id=image_id, words=filter_words)
+    launch_filter = LaunchFilter(
+        outcome=outcome, user_id=user_id, image_id=image_id, since=since, until=until, words=filter_words
+    )
     if count:
         page.set_total(await ledger.count_launches(db, launch_filter))
     order = order_of(sort, LAUNCHES.orders)

@@ -183,6 +183,8 @@ LAUNCHES: Final = ListDefinition(
         "outcome": "l.outcome = %(outcome)s",
         "user_id": "l.user_id = %(user_id)s",
         "image_id": "l.image_id = %(image_id)s",
+        "since": "l.at >= %(since)s",
+        "until": "l.at < %(until)s",
     },
 )
 
@@ -194,6 +196,8 @@ class LaunchFilter:
     outcome: str | None = None
     user_id: UUID | None = None
     image_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
     words: Sequence[Word] = ()
 
 
@@ -231,6 +235,8 @@ def _conditions(launch_filter: LaunchFilter) -> Conditions:
         outcome=launch_filter.outcome,
         user_id=launch_filter.user_id,
         image_id=launch_filter.image_id,
+        since=launch_filter.since,
+        until=launch_filter.until,
     )
 
 

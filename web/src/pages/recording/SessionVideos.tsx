@@ -1,7 +1,6 @@
 import { t } from '@lingui/core/macro';
 import { SegmentedControl } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { useMemo } from 'react';
 import { useSearchParams } from 'react-router';
 import { useAllowed } from '../../api/auth';
 import { settingsQuery } from '../../api/queries';
@@ -15,8 +14,7 @@ import { RowLink } from '../../components/RowLink';
 import { StatusBadge } from '../../components/StatusBadge';
 import { type Column, withParam } from '../../components/tableState';
 import { usePages } from '../../components/usePages';
-import { sinceOf } from '../admin/diagnostics/logFilter';
-import { SpanSelect } from '../admin/diagnostics/SpanSelect';
+import { useSpan } from '../admin/diagnostics/SpanSelect';
 import { stateOf } from './timeline';
 
 const COLUMNS: Column<SessionVideo>[] = [
@@ -65,9 +63,8 @@ const OVER: Record<string, { is_over?: boolean }> = {
 export function SessionVideos() {
   const [params, setParams] = useSearchParams();
   const state = params.get('state') ?? 'all';
-  const span = params.get('span') ?? '';
-  const since = useMemo(() => sinceOf(span, Date.now()), [span]);
-  const which = { ...OVER[state], ...(since && { since }) };
+  const span = useSpan();
+  const which = { ...OVER[state], ...span.asked };
   const videos = usePages({
     sort: '-begun',
     pages: (asked) => sessionVideoListQuery({ ...which, ...asked }),
@@ -101,7 +98,7 @@ export function SessionVideos() {
             value={state in OVER ? state : 'all'}
             onChange={(next) => choose('state', next === 'all' ? '' : next)}
           />
-          <SpanSelect span={span} onChange={(next) => choose('span', next)} />
+          {span.control}
         </>
       }
       empty={t`No session videos`}

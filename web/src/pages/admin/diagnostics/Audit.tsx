@@ -19,9 +19,8 @@ import type { Tone } from '../../../components/tones';
 import { usePages } from '../../../components/usePages';
 import { actionTitle, actorOf, categoryTitle, interfaceTitle, sentenceOf } from './auditTitles';
 import { Details } from './LogDetails';
-import { sinceOf } from './logFilter';
 import { withShortIds } from './logIds';
-import { SpanSelect } from './SpanSelect';
+import { useSpan } from './SpanSelect';
 
 const RESULTS = ['done', 'refused', 'failed', 'unknown'] as const;
 const LABELS = {
@@ -42,9 +41,8 @@ const TONES: Record<string, Tone> = { done: 'neutral', refused: 'failure', faile
 export function Audit() {
   const [params, setParams] = useSearchParams();
   const result = RESULTS.find((each) => each === params.get('result')) ?? null;
-  const span = params.get('span') ?? '';
-  const since = useMemo(() => sinceOf(span, Date.now()), [span]);
-  const which = { ...(result && { result }), ...(since && { since }) };
+  const span = useSpan();
+  const which = { ...(result && { result }), ...span.asked };
   const events = usePages({
     sort: '-time',
     pages: (asked) => auditListQuery({ ...which, ...asked }),
@@ -80,7 +78,7 @@ export function Audit() {
             value={result ?? 'all'}
             onChange={(next) => choose('result', next === 'all' ? '' : next)}
           />
-          <SpanSelect span={span} onChange={(next) => choose('span', next)} />
+          {span.control}
         </>
       }
       empty={t`No matching events`}

@@ -21,6 +21,7 @@ import { usePages } from '../../../components/usePages';
 import { PlacementSteps } from '../sessions/PlacementTable';
 import { withTitles } from '../../../components/titles';
 import { SideSheet } from '../../../components/Dialog';
+import { useSpan } from './SpanSelect';
 import { WhyButton, WhyOpened } from '../../../why/WhyButton';
 
 /** Wide enough for the table of steps. */
@@ -35,7 +36,8 @@ const WORDS: Record<string, string> = { staged: t`staged`, on_demand: t`on deman
 export function Launches() {
   const [params, setParams] = useSearchParams();
   const outcome = OUTCOMES.find((each) => each === params.get('outcome')) ?? null;
-  const which = outcome ? { outcome } : {};
+  const span = useSpan();
+  const which = { ...(outcome && { outcome }), ...span.asked };
   const launches = usePages({
     sort: '-time',
     pages: (asked) => launchListQuery({ ...which, ...asked }),
@@ -56,13 +58,16 @@ export function Launches() {
       columns={columns}
       rowKey={rowKey}
       tools={
-        <SegmentedControl
-          size="xs"
-          aria-label={t`Outcome`}
-          data={[{ value: 'all', label: t`All` }, ...OUTCOMES.map((value) => ({ value, label: LABELS[value] }))]}
-          value={outcome ?? 'all'}
-          onChange={choose}
-        />
+        <>
+          <SegmentedControl
+            size="xs"
+            aria-label={t`Outcome`}
+            data={[{ value: 'all', label: t`All` }, ...OUTCOMES.map((value) => ({ value, label: LABELS[value] }))]}
+            value={outcome ?? 'all'}
+            onChange={choose}
+          />
+          {span.control}
+        </>
       }
       empty={t`No matching launches`}
       emptyNote={t`All launches of workspaces appear here, including those without a session.`}
@@ -81,7 +86,6 @@ export function Launches() {
             </>
           }
           onClose={() => setShown(null)}
-
           size={DRAWER_PX}
         >
           <PlacementSteps steps={shown.steps} />

@@ -1,5 +1,6 @@
 import { t } from '@lingui/core/macro';
 import { Button, Group, SegmentedControl, Switch } from '@mantine/core';
+import { fixedPeriod } from '../../../charts/range';
 import { shortId } from '../../../components/format';
 import { absolute } from '../../../components/TimeAgo';
 import { LEVELS, type LogFilter } from './logFilter';
@@ -9,6 +10,7 @@ interface Props {
   filter: LogFilter;
   span: string;
   onChange: (name: string, value: string | null) => void;
+  onTime: (changes: Record<'span' | 'since' | 'until', string>) => void;
   live: boolean;
   onLive: (live: boolean) => void;
   /** Shows only level and time, because the other conditions are fixed. */
@@ -20,8 +22,10 @@ interface Props {
 }
 
 /** The level, the time and the other conditions of the request. */
-export function LogTools({ filter, span, onChange, live, onLive, brief, names, codes }: Props) {
-  const from = span ? undefined : filter.since && absolute(filter.since);
+export function LogTools({ filter, span, onChange, onTime, live, onLive, brief, names, codes }: Props) {
+  // The control of the time shows a period with both ends.
+  const isFixed = fixedPeriod(filter.since, filter.until) !== undefined;
+  const from = span || isFixed ? undefined : filter.since && absolute(filter.since);
   return (
     <Group gap="xs">
       <SegmentedControl
@@ -31,7 +35,7 @@ export function LogTools({ filter, span, onChange, live, onLive, brief, names, c
         value={filter.level}
         onChange={(level) => onChange('level', level === 'INFO' ? null : level)}
       />
-      <SpanSelect span={span} onChange={(next) => onChange('span', next)} />
+      <SpanSelect span={span} since={filter.since} until={filter.until} onChange={onTime} />
       {codes && (
         <SegmentedControl
           size="xs"
@@ -66,7 +70,7 @@ export function LogTools({ filter, span, onChange, live, onLive, brief, names, c
       <Given label={t({ message: 'From', context: 'time' })} value={from} onRemove={() => onChange('since', null)} />
       <Given
         label={t({ message: 'Before', context: 'time' })}
-        value={filter.until && absolute(filter.until)}
+        value={isFixed ? undefined : filter.until && absolute(filter.until)}
         onRemove={() => onChange('until', null)}
       />
       <Switch

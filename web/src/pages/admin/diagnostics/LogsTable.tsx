@@ -161,6 +161,7 @@ export function LogsTable({ fixed, codes }: Props) {
             filter={filter}
             span={span}
             onChange={change}
+            onTime={address.set}
             live={live}
             onLive={(isLive) => setStopped(isLive ? null : currentTime())}
             brief={!isWhole}

@@ -31,12 +31,7 @@ export function useLogFilter(): [LogFilter, string, (name: string, value: string
     const value = address.get(name);
     if (value) filter[name] = value;
   }
-  const change = useCallback(
-    // A span replaces a period.
-    (name: string, value: string | null) =>
-      address.set({ ...(name === 'span' ? { since: '', until: '' } : {}), [name]: value ?? '' }),
-    [address],
-  );
+  const change = useCallback((name: string, value: string | null) => address.set({ [name]: value ?? '' }), [address]);
   return [filter, span, change];
 }
 
