@@ -25,9 +25,12 @@ from greenroom.backup.create import BackupOptions, create_backup
 from greenroom.backup.database import REPLACED_SCHEMA, empty_database
 from greenroom.backup.encryption import DecryptionKey, EncryptionKey
 from greenroom.backup.restore import RestoredBackup, RestoreTarget, check_backup, restore_backup
+from greenroom.core.diagnostics.watched import BackupState
 from greenroom.core.errors import SetupError
+from greenroom.db.diagnostics.today import read_watched
 from greenroom.kit.program import version
 from greenroom.kit.secrets import Secrets
+from greenroom.up.checks import open_database
 from greenroom.up.layout import DataLock, Layout
 from greenroom.up.options import Settings
 from greenroom.up.postgres import PostgresCluster
@@ -167,6 +170,33 @@ def test_a_copy_is_restored_beside_its_running_original_with_an_id_of_its_own(
     assert copy.stored_installation_id() == ""
     assert not (copy.agent("agent-default") / "identity.json").exists()
     assert (copy.agent("agent-default") / "agent_id").exists()
+
+
+def test_a_failed_backup_is_an_event_a_log_row_and_on_today(backup: Backup, folder: Path, dsn: str):
+    def facts() -> tuple[list[tuple[str, str]], list[str], BackupState | None]:
+        with psycopg.connect(dsn) as connection:
+            events = connection.execute("SELECT code, result FROM audit_events ORDER BY event_id").fetchall()
+            rows = connection.execute("SELECT message FROM logs WHERE code = 'backup-failed'").fetchall()
+        return events, [row[0] for row in rows], asyncio.run(read_backups())
+
+    async def read_backups() -> BackupState | None:
+        async with open_database(dsn) as db:
+            return (await read_watched(db)).backups
+
+    (folder / "backups").touch()  # no folder
+    with pytest.raises(SetupError, match="cannot be written"):
+        backup()
+    events, (row,), seen = facts()
+    assert events == [("backup-begun", "done"), ("backup", "failed")]
+    assert row.startswith(f"The backup to {folder / 'backups'} failed: The backup cannot be written to ")
+    assert seen is not None
+    assert (seen.succeeded, seen.failed is None, seen.warning_days) == (None, False, 2)
+    (folder / "backups").unlink()
+    backup()
+    events, _, seen = facts()
+    assert events[2:] == [("backup-begun", "done"), ("backup", "done")]
+    assert seen is not None
+    assert (seen.succeeded is None, seen.failed) == (False, None)
 
 
 def test_homes_are_restored_with_their_links(backup: Backup, folder: Path, empty_dsn: str):

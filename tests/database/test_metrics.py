@@ -68,6 +68,10 @@ async def api_page(db: Database) -> bytes:
     full = await rows.staging_config(db, zone_id, await rows.image(db, friendly_name="Full"), num_sessions=1)
     await rows.staged_sessions(db, full, agent_id, 1)
     await db.write("INSERT INTO managers (instance_id, zone_id) VALUES ('m', %s)", (zone_id,))
+    await db.write(
+        "INSERT INTO audit_events (event_id, time, code, result, message, interface, actor_kind, details, hash)"
+        " VALUES (0, now() - interval '1 hour', 'backup', 'done', '', 'cli', 'host', '{}', '')"
+    )
     return await metrics.page(db, CoalescedRead(lambda: read_watched(db, "tls://siem:6514")))
 
 
@@ -116,6 +120,7 @@ async def test_figures_of_the_deployment(db: Database):
     assert found["greenroom_api_attention", "failure", "zone-without-manager"] == 1
     assert found["greenroom_api_attention", "directory", "failure"] == 0, "a series from the start, for alerts"
     assert found["greenroom_api_audit_undelivered",] == found["greenroom_api_audit_undelivered_seconds",] == 0
+    assert 3600 <= found["greenroom_api_backup_age_seconds",] < 3660
     assert found["greenroom_api_webhook_messages_waiting",] == 1, "that of the disabled webhook is not to be delivered"
     assert 90 <= found["greenroom_api_webhook_oldest_waiting_seconds",] < 150
 

@@ -207,7 +207,9 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.desks = Desks(db, app.state.hub, secrets, config)
     app.state.supply_reads = CoalescedRead(lambda: read_workspace_supply(db))
     app.state.fleet_reads = CoalescedRead(lambda: read_fleet(db))
-    app.state.watched_reads = CoalescedRead(lambda: read_watched(db, config.audit_syslog))
+    app.state.watched_reads = CoalescedRead(
+        lambda: read_watched(db, config.audit_syslog, app.state.snapshot.installation)
+    )
     app.state.keys = CoalescedReads(lambda key_id: find_key(db, key_id))
     app.state.recorder = Recorder(db, lambda: app.state.desks, app.state.snapshot, logs)
     app.state.audit_read_log = audit_routes.AuditReadLog(logs)

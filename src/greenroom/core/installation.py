@@ -272,6 +272,14 @@ class Installation:
         "Age at which whole days of the audit are deleted, at least 30 days; 0 = never",
         minimum=0,
     )
+    backup_warning_days: int = _number(
+        _LOGS,
+        "Age of backups",
+        2,
+        "days",
+        "Age of the last successful backup from which on Today shows a warning, if there ever was one; 0 = never",
+        minimum=0,
+    )
     audit_hold: bool = _switch(
         _LOGS, "Legal hold", "Legal hold: no events of the audit and no session videos are deleted"
     )

@@ -148,6 +148,7 @@ class LogCode(StrEnum):
     WEB_FILTER_DOWN = "web-filter-down", WARNING
     WEBHOOK_GIVEN_UP = "webhook-given-up", WARNING
     ROWS_WAITING = "rows-waiting", ERROR
+    BACKUP_FAILED = "backup-failed", ERROR
     LOG_ROWS_DROPPED = "log-rows-dropped", WARNING
 
     # Users and changes

@@ -188,7 +188,7 @@ async def test_a_user_who_cannot_be_disabled_makes_the_synchronization_incomplet
     async def refused(*_: object) -> None:
         raise Refused("The last administrator stays.")
 
-    monkeypatch.setattr(sync.users, "update_user", refused)
+    monkeypatch.setattr("greenroom.db.access.users.update_user", refused)
     await campus.sync()
     directory = await admin.read(campus.path)
     problem = f"1 user could not be changed. {NAMES[0]}: The last administrator stays."

@@ -213,8 +213,8 @@ async def test_events_that_the_database_refuses_need_attention(
     await eventually(lambda: writer.waited_s > 0)
     for _ in range(2):
         await writer.flush()
-    seen = await read_watched(stage.db, "")
     await stage.db.write("ALTER TABLE audit_events_away RENAME TO audit_events")
+    seen = await read_watched(stage.db)
     (entry,) = [entry for entry in needs_attention(seen) if entry.code == "rows-waiting"]
     assert entry.sentence.startswith("2 events of the audit of this api have waited to be stored for ")
     await writer.flush()
@@ -232,6 +232,18 @@ async def test_a_web_filter_that_fails_on_an_agent(stage: Stage, db: Database):
     assert (entry["severity"], entry["sentence"].partition(": ")[2]) == ("failure", "The web filter fails: no Squid.")
     await db.write("UPDATE logs SET time = time - interval '2 minutes'")
     assert "web-filter" not in await attention(stage.admin)
+
+
+async def test_the_last_backup_is_older_than_the_setting(app: FastAPI, admin: Client, db: Database):
+    assert "backup" not in await attention(admin), "without a first backup, there is a first step"
+    await db.write(
+        "INSERT INTO audit_events (event_id, time, code, result, message, interface, actor_kind, details, hash)"
+        " VALUES (0, now() - interval '3 days', 'backup', 'done', '', 'cli', 'host', '{}', '')"
+    )
+    assert (await attention(admin))["backup"]["sentence"] == "The last backup is 3 days old."
+    await admin.change("/api/v1/settings", backup_warning_days=7)
+    await app.state.snapshot.reload()
+    assert "backup" not in await attention(admin)
 
 
 async def test_errors_in_the_log(stage: Stage):

@@ -31,6 +31,7 @@ export const SETTING_TITLES: Record<string, string> = {
   security_log_retention_days: 'Security log retention',
   launch_retention_days: 'Launch retention',
   audit_retention_days: 'Audit retention',
+  backup_warning_days: 'Age of backups',
   audit_hold: 'Legal hold',
   catalogues_on_this_host: 'Catalogues on this host',
   catalogues_on_private_networks: 'Catalogues on private networks',

@@ -123,6 +123,9 @@ def _watched_figures(seen: Watched) -> list[Figure]:
             Figure("audit_undelivered", "Events of the audit that the syslog server lacks", {}, seen.backlog.number),
             Figure("audit_undelivered_seconds", "Time since the oldest of these events", {}, oldest_s),
         ]
+    if seen.backups is not None and seen.backups.succeeded is not None:
+        age_s = (seen.now - seen.backups.succeeded).total_seconds()
+        figures.append(Figure("backup_age_seconds", "Time since the last successful backup", {}, age_s))
     return figures
 
 

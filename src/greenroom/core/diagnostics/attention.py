@@ -17,6 +17,7 @@ from typing import Final, Literal, get_args
 from greenroom.core.diagnostics.sentences import Help, ObjectRef, SentencePart, names_in
 from greenroom.core.diagnostics.watched import (
     AuditBacklog,
+    BackupState,
     CertificateWarning,
     CredentialKind,
     ExpiringCredential,
@@ -66,6 +67,7 @@ AttentionCode = Literal[
     "audit-delivery",
     "directory",
     "web-filter",
+    "backup",
     "rows-waiting",
     "recording",
     "log",
@@ -89,6 +91,7 @@ COVERED_CODES: Final = frozenset(
         LogCode.AGENT_OFFERS_NOTHING,
         LogCode.ROWS_WAITING,
         LogCode.WEB_FILTER_DOWN,
+        LogCode.BACKUP_FAILED,
     }
 )
 """Codes of errors in the log that another entry or the state of an object reports."""
@@ -141,6 +144,7 @@ def needs_attention(seen: Watched) -> tuple[Attention, ...]:
         entries.append(_of_backlog(backlog))
     entries += [_of_directory(each) for each in seen.directories]
     entries += [_of_filter(each) for each in seen.filters]
+    entries += _of_backups(seen.backups, seen.now) if seen.backups else ()
     entries += [_of_waiting_rows(each) for each in seen.waiting_rows]
     entries += [_of_unrecorded(seen.unrecorded)] if seen.unrecorded else []
     entries += [_of_errors(errors) for errors in seen.errors if errors.code not in COVERED_CODES]
@@ -417,6 +421,17 @@ def _of_filter(failing: FailingFilter) -> Attention:
     severity: Severity = "failure" if failing.fails else "warning"
     sentence = ("Agent ", agent, f": {_sentence(failing.message)}")
     return _entry("web-filter", severity, show, *sentence, people=failing.people, since=failing.newest)
+
+
+def _of_backups(backups: BackupState, now: datetime) -> Iterator[Attention]:
+    if backups.failed:
+        show = Help("Show the log", ObjectRef("log_code", LogCode.BACKUP_FAILED))
+        text = f"The last backup failed. {_sentence(backups.failure)}"
+        yield _entry("backup", "failure", show, text, since=backups.failed)
+    elif backups.succeeded and 0 < backups.warning_days <= (age := now - backups.succeeded).days:
+        show = Help("Show the setting", ObjectRef("setting", "backup_warning_days"))
+        text = f"The last backup is {rough_duration(age.total_seconds())} old."
+        yield _entry("backup", "warning", show, text, since=backups.succeeded)
 
 
 def _of_waiting_rows(waiting: LoggedErrors) -> Attention:

@@ -265,6 +265,17 @@ class CertificateWarning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackupState:
+    """The last backups. `succeeded` is the end of the last successful one. `failed` is the end of a later one that
+    failed, and `failure` its sentence. A backup is too old after `warning_days` days; 0 = never."""
+
+    succeeded: datetime | None
+    failed: datetime | None
+    failure: str
+    warning_days: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FailingFilter:
     """A web filter of an Agent whose last log rows are recent, with the message of the newest one. `fails` is False if
     the filter ended and was started again. `people` is the number of users with a filtered session on the Agent."""
@@ -300,6 +311,8 @@ class Watched:
     """The rows of each process that the database has refused in the last minutes."""
     certificates: tuple[CertificateWarning, ...] = ()
     filters: tuple[FailingFilter, ...] = ()
+    backups: BackupState | None = None
+    """None: there was no backup."""
 
     def seen_by(self, sight: Sight) -> Watched:
         """Return the part that a caller may see."""
@@ -322,6 +335,7 @@ class Watched:
             waiting_rows=self.waiting_rows if may("system_view") else (),
             certificates=self.certificates if may("system_view") else (),
             filters=tuple(each for each in self.filters if sight.sees("agents_view", each.zone_id)),
+            backups=self.backups if may("system_view") else None,
         )
 
 

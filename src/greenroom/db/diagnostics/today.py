@@ -13,6 +13,7 @@ from typing import Final, LiteralString
 from greenroom.core.diagnostics.first_steps import Beginning
 from greenroom.core.diagnostics.watched import (
     AuditBacklog,
+    BackupState,
     CertificateWarning,
     ExpiringCredential,
     FailedLaunches,
@@ -29,6 +30,7 @@ from greenroom.core.diagnostics.watched import (
     WatchedPool,
     WatchedZone,
 )
+from greenroom.core.installation import Installation
 from greenroom.core.launch.plan import TraceStep, own_zone_reason
 from greenroom.core.log_codes import LogCode
 from greenroom.core.recording.session_video import MAX_SEGMENT_S, SETTING
@@ -42,6 +44,7 @@ from greenroom.db.session.views import IN_SCOPE, SessionScope
 MAX_LAUNCHES: Final = 5000
 """The maximum number of launches of the last 24 hours that are read, the newest first."""
 MAX_CREDENTIALS: Final = 100
+_DEFAULTS: Final = Installation()
 SHOWN: Final = 5
 """The number of refused users that are returned, the newest first."""
 OVERDUE_AFTER_S: Final = 3600.0
@@ -147,6 +150,13 @@ _WAITING_ROWS: Final[LiteralString] = (
     " WHERE code = %(code)s AND time > now() - make_interval(secs => %(recent_s)s)"
     " ORDER BY component, details, log_id DESC"
 )
+_BACKUPS: Final[LiteralString] = (
+    "SELECT good.time AS succeeded, CASE WHEN last.result = 'failed' THEN last.time END AS failed,"
+    " last.message AS failure, %(warning_days)s AS warning_days"
+    " FROM (SELECT time, result, message FROM audit_events WHERE code = 'backup' ORDER BY event_id DESC LIMIT 1) last"
+    " LEFT JOIN LATERAL (SELECT time FROM audit_events WHERE code = 'backup' AND result = 'done'"
+    "  ORDER BY event_id DESC LIMIT 1) good ON true"
+)
 FILTERS_RECENT_S: Final = 90.0
 """The maximum age of a log row about a web filter that fails. Its Agent tries again, and adds a row, at least every
 30 s."""
@@ -184,7 +194,7 @@ async def read_fleet(db: Database) -> Watched:
     )
 
 
-async def read_watched(db: Database, audit_target: str) -> Watched:
+async def read_watched(db: Database, audit_target: str = "", settings: Installation = _DEFAULTS) -> Watched:
     """Read the state of the installation. `audit_target` is the syslog server that gets the audit; empty = none."""
     certificates = {"code": LogCode.CERTIFICATE_EXPIRES, "recent_s": CERTIFICATES_RECENT_S}
     filters = {"code": LogCode.WEB_FILTER_DOWN, "recent_s": FILTERS_RECENT_S}
@@ -202,6 +212,7 @@ async def read_watched(db: Database, audit_target: str) -> Watched:
         errors=tuple(await db.fetch_as(LoggedErrors, _ERRORS)),
         waiting_rows=tuple(await db.fetch_as(LoggedErrors, _WAITING_ROWS, waiting)),
         certificates=tuple(await db.fetch_as(CertificateWarning, _CERTIFICATES, certificates)),
+        backups=await db.fetch_one_as(BackupState, _BACKUPS, {"warning_days": settings.backup_warning_days}),
         filters=tuple(await db.fetch_as(FailingFilter, _FILTERS, filters)),
     )
 

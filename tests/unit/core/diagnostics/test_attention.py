@@ -15,6 +15,7 @@ from greenroom.core.diagnostics.watched import (
     CODES,
     CREDENTIAL_CODES,
     AuditBacklog,
+    BackupState,
     CertificateWarning,
     CredentialKind,
     ExpiringCredential,
@@ -95,6 +96,7 @@ CERTIFICATE = CertificateWarning(sentence="The certificate /tls.pem ends in 3 da
 BACKLOG = AuditBacklog(target="tls://siem:6514", number=1, oldest=NOW - timedelta(minutes=3))
 DIRECTORY = UnsynchronizedDirectory(directory_id="d1", title="Campus", problem="", since=NOW)
 ERRORS = LoggedErrors(code="loop-failed", number=3, newest=NOW, message="The loop failed")
+BACKUPS = BackupState(succeeded=NOW - timedelta(days=3), failed=None, failure="", warning_days=3)
 FILTER = FailingFilter(
     agent_id="a1", hostname="vm", zone_id="z1", message="The web filter fails", fails=True, newest=NOW, people=2
 )
@@ -334,6 +336,14 @@ def test_a_certificate_of_a_gateway_that_expires():
     assert (entry.code, entry.severity, entry.sentence) == ("certificate", "warning", CERTIFICATE.sentence)
 
 
+def test_a_backup_that_failed_or_is_too_old():
+    old, failed_ = only(backups=BACKUPS), replace(BACKUPS, failed=NOW, failure="the disk is full")
+    assert (old.severity, old.sentence) == ("warning", "The last backup is 3 days old.")
+    entry = only(backups=failed_, errors=(replace(ERRORS, code="backup-failed"),))
+    assert (entry.severity, entry.sentence) == ("failure", "The last backup failed. The disk is full.")
+    assert entries(backups=replace(BACKUPS, warning_days=4)) == entries(backups=replace(BACKUPS, warning_days=0)) == ()
+
+
 def test_a_web_filter_that_fails_and_one_that_was_started_again():
     errors = (replace(ERRORS, code="web-filter-down"),)
     entry = only(filters=(FILTER,), errors=errors)
@@ -396,6 +406,7 @@ EVERYTHING = Watched(
     waiting_rows=(WAITING,),
     certificates=(CERTIFICATE,),
     filters=(FILTER, replace(FILTER, zone_id="z2")),
+    backups=BACKUPS,
 )
 
 
@@ -416,13 +427,8 @@ def test_a_caller_with_a_role_in_one_zone_sees_this_zone():
     parts = (seen.zones, seen.managers, seen.agents, seen.images, seen.pools, seen.filters)
     assert [[each.zone_id for each in part] for part in parts] == [["z2"]] * 6
     assert (seen.launches, seen.webhooks, seen.credentials, seen.backlog, seen.errors) == ((), (), (), None, ())
-    assert (seen.certificates, seen.waiting_rows, seen.unrecorded, seen.directories, seen.sign_on) == (
-        (),
-        (),
-        None,
-        (),
-        (),
-    )
+    assert (seen.certificates, seen.waiting_rows, seen.unrecorded) == ((), (), None)
+    assert (seen.directories, seen.backups, seen.sign_on) == ((), None, ())
 
 
 def test_the_capacity_is_that_of_agents_that_accept_sessions():

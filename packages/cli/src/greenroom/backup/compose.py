@@ -87,12 +87,11 @@ def create_compose_backup(folder: Path, options: BackupOptions, progress: Progre
     layout = Layout(deployment.folder)
     dsn = database_dsn(deployment)
     database = read_installed_database(dsn)
-    record_at(dsn, deployment.installation / "installation.key", recorded_backup(folder))
     tools = ContainerTools.find()
     source = BackupSource(
         form="compose", data=layout.data, database=database, dump=partial(tools.dump, _DSN), listing=tools.listing
     )
-    with backup_lock(layout):
+    with backup_lock(layout), recorded_backup(dsn, deployment.installation / "installation.key", folder):
         return write_backup(source, folder, options, progress)
 
 

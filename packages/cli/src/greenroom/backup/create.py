@@ -46,11 +46,13 @@ from greenroom.backup.database import (
 )
 from greenroom.backup.encryption import EncryptionKey, decrypt_backup, write_encrypted
 from greenroom.backup.reading import read_backup
-from greenroom.core.errors import SetupError
+from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.core.log_codes import LogCode
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.up.account import SERVICE_ACCOUNT
 from greenroom.up.layout import Layout, check_folder, exclusive_lock, missing_instance_error
 from greenroom.up.progress import Progress
-from greenroom.up.recorded import HostCommand, record_at
+from greenroom.up.recorded import HostCommand, record_at, record_end_at
 
 PART_BYTES: Final = 8 * 2**20
 """The minimum size of each part of the dump except the last part."""
@@ -109,7 +111,6 @@ async def create_backup(layout: Layout, folder: Path, options: BackupOptions, pr
             raise SetupError(f"A restore replaces the instance in {layout.data}; repeat the backup when it has ended.")
         async with running_database(layout, progress) as dsn:
             database = await asyncio.to_thread(read_installed_database, dsn)
-            await asyncio.to_thread(record_at, dsn, layout.key_file, recorded_backup(folder))
             tools = PostgresTools.of_server(database.version)
             source = BackupSource(
                 form="instance",
@@ -118,12 +119,35 @@ async def create_backup(layout: Layout, folder: Path, options: BackupOptions, pr
                 dump=partial(tools.dump, dsn),
                 listing=tools.listing,
             )
-            return await asyncio.to_thread(write_backup, source, folder, options, progress)
+
+            def write() -> CreatedBackup:
+                with recorded_backup(dsn, layout.key_file, folder):
+                    return write_backup(source, folder, options, progress)
+
+            return await asyncio.to_thread(write)
 
 
-def recorded_backup(folder: Path) -> HostCommand:
-    """Return the command as the audit records it. Its event is stored before the data is read."""
-    return HostCommand(name="backup", action=f"backs up the installation to {folder}")
+@contextmanager
+def recorded_backup(dsn: str, key_file: Path, folder: Path) -> Generator[None]:
+    """Record the backup that the block writes: an event before the data is read, so that the backup contains it, and an
+    event with the result. A failed backup is also a log row.
+
+    Raises:
+        SetupError: the database cannot be reached, or has no audit.
+    """
+    record_at(dsn, key_file, HostCommand(name="backup", action=f"begins a backup to {folder}", code="backup-begun"))
+    command = HostCommand(name="backup", action=f"backs up the installation to {folder}")
+    try:
+        yield
+    except GreenroomError as error:
+        failed = command.event("failed", f": {error.message}")
+        record_end_at(dsn, key_file, failed, partial(_log_failure, folder, error))
+        raise
+    record_end_at(dsn, key_file, command.event())
+
+
+def _log_failure(folder: Path, error: GreenroomError, logs: LogWriter) -> None:
+    logs.write(LogCode.BACKUP_FAILED, f"The backup to {folder} failed: {error.message}")
 
 
 def write_backup(source: BackupSource, folder: Path, options: BackupOptions, progress: Progress) -> CreatedBackup:

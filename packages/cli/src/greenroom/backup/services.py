@@ -52,7 +52,6 @@ def back_up_services(keys: Path, dsn: str, folder: Path, options: BackupOptions,
     """
     with backup_lock(Layout(keys)):
         database = read_installed_database(dsn)
-        record_at(dsn, keys / KEY_NAME, recorded_backup(folder))
         tools = PostgresTools.of_server(database.version)
         source = BackupSource(
             form="services",
@@ -62,7 +61,8 @@ def back_up_services(keys: Path, dsn: str, folder: Path, options: BackupOptions,
             listing=tools.listing,
             follows_links=True,
         )
-        return write_backup(source, folder, options, progress)
+        with recorded_backup(dsn, keys / KEY_NAME, folder):
+            return write_backup(source, folder, options, progress)
 
 
 def check_services_backup(file: Path, decryption_key: DecryptionKey, dsn: str, *, replace: bool) -> RestoredBackup:

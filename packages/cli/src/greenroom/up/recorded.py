@@ -8,7 +8,7 @@ import getpass
 import os
 import sys
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.audit import store_events
 from greenroom.db.diagnostics.audit_operations import BegunOperations
 from greenroom.db.diagnostics.audit_recovery import watch_operations
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.secrets import Secrets
 from greenroom.up.checks import open_database
 
@@ -107,6 +108,27 @@ def record_at(dsn: str, key_file: Path, command: HostCommand) -> None:
         raise SetupError(f"The event of the command cannot be stored in the audit: {error}.") from error
 
 
+def record_end_at(
+    dsn: str, key_file: Path, event: AuditEvent, write_logs: Callable[[LogWriter], None] = lambda _: None
+) -> None:
+    """Add the event and the log rows of a command that has ended. Without the key of the installation on this host, do
+    nothing; if they cannot be stored, print a warning: the work of the command is done."""
+    if not key_file.exists():
+        return
+
+    async def add() -> None:
+        async with open_database(dsn) as db:
+            logs = LogWriter(db, "up")
+            write_logs(logs)
+            await logs.flush()
+            await _store_result(db, Secrets.from_file(key_file), event)
+
+    try:
+        asyncio.run(add())
+    except (GreenroomError, psycopg.Error) as error:
+        print(_unstored_warning(event, error), file=sys.stderr)  # noqa: T201 -- the command's output
+
+
 @asynccontextmanager
 async def recorded(db: Database, key_file: Path, command: HostCommand) -> AsyncGenerator[None]:
     """Record a command: that it begins, and its event at the end of the block, also after an error. If the command is
@@ -129,13 +151,17 @@ async def recorded(db: Database, key_file: Path, command: HostCommand) -> AsyncG
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def _store_result(db: Database, secrets: Secrets, event: AuditEvent, operation_id: str) -> None:
+async def _store_result(db: Database, secrets: Secrets, event: AuditEvent, *operation_ids: str) -> None:
     """Store the event of a command that has ended; print a warning if that is impossible."""
     try:
-        await store_events(db, secrets, [event], [operation_id])
+        await store_events(db, secrets, [event], operation_ids)
     except (GreenroomError, psycopg.Error) as error:
-        text = (
-            f"Warning: The audit could not store the event {event.code} with the result {event.result} of this command:"
-            f" {error}. Greenroom will add the event with the result unknown."
-        )
+        text = _unstored_warning(event, error)
+        if operation_ids:
+            text += " Greenroom will add the event with the result unknown."
         print(text, file=sys.stderr)  # noqa: T201 -- the command's output
+
+
+def _unstored_warning(event: AuditEvent, error: Exception) -> str:
+    event_text = f"the event {event.code} with the result {event.result} of this command"
+    return f"Warning: The audit could not store {event_text}: {error}."
