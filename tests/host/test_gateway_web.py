@@ -40,6 +40,25 @@ async def chunked() -> AsyncIterator[bytes]:
         yield bytes(1 << 20)
 
 
+API = """
+import asyncio, sys
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from greenroom.kit.serving import serve
+
+async def receive(request):
+    text = (await request.body()).decode()
+    with open("received", "a") as file:
+        file.write(f"{text}\\n")
+    return PlainTextResponse(text)
+
+print(flush=True)
+sys.stdin.readline()
+app = Starlette(routes=[Route("/api/v1/received", receive, methods=["POST"])])
+asyncio.run(serve(app, "127.0.0.1", int(sys.argv[1])))
+"""
+"""An api that writes the bodies of its requests to the file `received`."""
 TOO_LARGE = (lambda: bytes(11 << 20), chunked)
 DRAINING = {"ok": False, "status": "disabled", "enabled": False}
 
@@ -311,10 +330,42 @@ async def test_the_largest_segment_of_a_session_video_reaches_the_api(world: Wor
 
 async def test_an_api_that_is_away_is_a_problem_document(own_world: World):
     await own_world.served["api"].stop()
-    reply = await own_world.client().get(f"{own_world.main}/api/v1/zones")
-    assert reply.status_code == 502
-    assert reply.headers["Content-Type"] == "application/problem+json"
-    assert reply.json()["error_message"]
+    client = own_world.client(timeout=60)
+    for _ in range(2):  # the first one waits
+        reply = await client.get(f"{own_world.main}/api/v1/zones")
+        assert reply.status_code == 502
+        assert reply.headers["Content-Type"] == "application/problem+json"
+        assert reply.json()["error_message"]
+
+
+async def test_no_request_fails_or_is_repeated_while_the_api_is_replaced(own_world: World):
+    await own_world.served["api"].stop()
+    client, sent = own_world.client(timeout=60, limits=httpx2.Limits(max_connections=8)), list[str]()
+
+    async def post_until(ended: asyncio.Event) -> None:
+        while not ended.is_set():
+            text = str(len(sent))
+            sent.append(text)
+            reply = await client.post(f"{own_world.main}/api/v1/received", content=text)
+            assert (reply.status_code, reply.text) == (200, text)
+
+    ended, apis = asyncio.Event(), [await own_world.loaded_api(API) for _ in range(4)]
+    async with asyncio.TaskGroup() as group:
+        for _ in range(8):
+            group.create_task(post_until(ended))
+        for api in apis:
+            assert api.stdin is not None
+            api.stdin.write(b"\n")
+            enough = len(sent) + 100
+            await own_world.until(lambda: len(sent) > enough)  # noqa: B023 -- it is called in this round only
+            if api is apis[-1]:
+                ended.set()
+            else:
+                api.terminate()
+                await api.wait()
+    apis[-1].terminate()
+    await apis[-1].wait()
+    assert sorted((own_world.folder / "received").read_text().split()) == sorted(sent)
 
 
 @pytest.mark.parametrize("path", ["/api/public/get_zones", "/api/admin/get_zones", "/api/get_kasm_status"])

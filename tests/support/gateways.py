@@ -163,6 +163,19 @@ class World:
             stderr=(self.folder / "log").open("ab"),
         )
 
+    async def loaded_api(self, program: str) -> asyncio.subprocess.Process:
+        """Start a program that takes the place of the simulated api. Its argument is the port; it writes a line when it
+        has loaded its modules, and listens when it reads one."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", program, str(self.served["api"].port)),
+            cwd=self.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        await asyncio.wait_for(process.stdout.readline(), STARTED_S)
+        return process
+
     async def start(self) -> None:
         """Start the gateway and wait until it serves."""
         self.process = self.launch()

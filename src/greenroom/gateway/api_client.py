@@ -4,17 +4,23 @@ While a Manager drains or is unavailable, nginx itself answers the requests of A
 Diagnostics lists these refused requests: nginx sends each as a datagram to a socket of the gateway, which reports them
 to the api in batches. At most `MAX_QUEUED` requests wait; further requests are dropped and counted. If a report fails,
 requests of Agents are not affected.
+
+nginx has no pause before it sends a request to its upstream again. While the api is replaced, nginx therefore sends
+requests to the waiting room, a socket of the gateway, which forwards them to the api as soon as the api accepts them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import ssl
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
@@ -149,3 +155,93 @@ class RequestReporter:
         del self._queue[: len(batch)]
         self._warnings = () if self._warnings is warnings else self._warnings
         self.unreported_drops = 0
+
+
+WAIT_S: Final = 8.0
+"""The time for which requests wait for an api that has ended. The next process starts when the previous one has
+finished its requests (`serving.GRACE_S`).
+"""
+_ATTEMPT_INTERVAL_S: Final = 0.05
+_CONNECT_TIMEOUT_S: Final = 3.0
+MAX_WAITING: Final = 500
+_BLOCK_BYTES: Final = 1 << 16
+
+
+class WaitingRoom:
+    """Forwards requests of nginx to the api, as soon as the api accepts a connection. Each connection has one request.
+
+    nginx sends a request here if the api has received nothing of it, or if its method permits a repetition. If the api
+    is away for longer than `WAIT_S`, connections are closed immediately, until the api works again. `api` returns the
+    address of the api (host:port).
+    """
+
+    def __init__(self, path: Path, api: Callable[[], str]) -> None:
+        self._path = path
+        self._api = api
+        self._lock = asyncio.Lock()
+        """Held by the one waiting connection that tries to reach the api."""
+        self._waiting = 0
+        self._away_since_s = -math.inf
+        self._last_failure_s = -math.inf
+
+    async def run(self) -> None:
+        self._path.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._forward, self._path)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            server.close()
+
+    async def _forward(self, from_nginx: asyncio.StreamReader, to_nginx: asyncio.StreamWriter) -> None:
+        try:
+            if (connection := await self._connect()) is not None:
+                from_api, to_api = connection
+                # Otherwise nginx would send later requests over this connection, and not see at once when the api ends.
+                to_api.write(await from_nginx.readline() + b"Connection: close\r\n")
+                await asyncio.gather(_copy(from_nginx, to_api), _copy(from_api, to_nginx))
+        except OSError as error:
+            log.debug("a connection from the waiting room ended", reason=str(error))
+        finally:
+            to_nginx.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """Connect to the api, and wait for it if it is away. Return None if it is away for too long, or if too many
+        connections wait."""
+        if self._waiting >= MAX_WAITING:
+            return None
+        self._waiting += 1
+        try:
+            async with self._lock:
+                while True:
+                    try:
+                        return await self._attempt()
+                    except OSError:
+                        if self._is_given_up(time.monotonic()):
+                            return None
+                    await asyncio.sleep(_ATTEMPT_INTERVAL_S)
+        finally:
+            self._waiting -= 1
+
+    async def _attempt(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        address = urlsplit(f"//{self._api()}")
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            connection = await asyncio.open_connection(address.hostname, address.port)
+        self._last_failure_s = -math.inf
+        return connection
+
+    def _is_given_up(self, now_s: float) -> bool:
+        """Record a failure, and return True if the api has been away for `WAIT_S`."""
+        if now_s - self._last_failure_s > WAIT_S:  # nothing is known about the time between them
+            self._away_since_s = now_s
+        self._last_failure_s = now_s
+        return now_s - self._away_since_s > WAIT_S
+
+
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    """Copy until the end of `source`, and close `target`, which ends the copy in the other direction."""
+    try:
+        while block := await source.read(_BLOCK_BYTES):
+            target.write(block)
+            await target.drain()
+    finally:
+        target.close()

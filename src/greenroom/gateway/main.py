@@ -26,10 +26,11 @@ import structlog
 from greenroom.core.errors import SetupError
 from greenroom.gateway import health
 from greenroom.gateway.agents import Admissions, AgentLinks
-from greenroom.gateway.api_client import RequestReporter
+from greenroom.gateway.api_client import RequestReporter, WaitingRoom
 from greenroom.gateway.health import GatewayMetrics
 from greenroom.gateway.nginx import (
     REQUESTS_SOCKET,
+    WAITING_SOCKET,
     Listeners,
     Nginx,
     install_configuration,
@@ -80,6 +81,7 @@ class Gateway:
         self._wake = asyncio.Event()
         self._end_signal: signal.Signals | None = None
         self.reporter = RequestReporter(folder / REQUESTS_SOCKET)
+        self.waiting_room = WaitingRoom(folder / WAITING_SOCKET, lambda: self._plan.api if self._plan else "")
         self.metrics = GatewayMetrics(
             nginx=lambda: self._nginx.pid if self._nginx else None, plan=lambda: self._plan, reporter=self.reporter
         )
@@ -296,7 +298,7 @@ async def main() -> None:
     gateway = Gateway(plan_file, folder, workers=config.gateway_workers, connections=config.gateway_connections)
     serving = asyncio.create_task(gateway.run(), name="nginx")
     watch = health.watch_certificates(lambda: gateway.plan, gateway.reporter.set_warnings)
-    loops = [gateway.probe(), gateway.reporter.run(), watch, *extra_loops]
+    loops = [gateway.probe(), gateway.reporter.run(), gateway.waiting_room.run(), watch, *extra_loops]
     if config.gateway_metrics_port is not None:
         loops.append(serve_until_cancelled(gateway.metrics.app(), LOOPBACK, config.gateway_metrics_port))
     tasks = [asyncio.create_task(loop) for loop in loops]

@@ -46,6 +46,7 @@ STATUS_PATH: Final = "/gateway_status"
 """The path of the counters of nginx on the main listener. Only 127.0.0.1 and ::1 can read them."""
 
 REQUESTS_SOCKET: Final = "requests.sock"
+WAITING_SOCKET: Final = "api.sock"
 """The socket on which the gateway process receives nginx's log of requests that nginx answered instead of a Manager."""
 
 TEMPORARY_FOLDER: Final = "tmp"
@@ -138,6 +139,7 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
         further_hosts=further_hosts if further_hosts == _first_names(further_hosts) else None,
         status_path=STATUS_PATH,
         requests_socket=REQUESTS_SOCKET,
+        waiting_socket=WAITING_SOCKET,
         temporary=TEMPORARY_FOLDER,
         too_large=TooLarge().message,
         draining_retry_s=DRAINING_RETRY_S,

@@ -28,6 +28,10 @@ from greenroom.kit.concurrency import Loop, LoopEndedError, keep_running
 log = structlog.get_logger(__name__)
 
 GRACE_S: Final = 5
+LINGER_S: Final = 0.2
+"""The time for which a server that ends still reads requests from open connections. nginx may have sent a request over
+a connection that counts as idle, and it never repeats a POST.
+"""
 GC_THRESHOLDS: Final = (50_000, 20, 100)
 """The thresholds of the garbage collector: the number of new objects, and the numbers of collections of the younger
 generations. With the default of 700, the collector would examine all waiting requests repeatedly, which takes a third
@@ -53,8 +57,9 @@ class _Server(uvicorn.Server):
     can clean up. The timer checks ten times a second if the server must end; this class waits for an event instead.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
+    def __init__(self, app: ASGIApp, **options: Any) -> None:
+        self._app = _Responses(app)
+        super().__init__(_uvicorn_config(self._app, **options))
         self._ending = asyncio.Event()
 
     def end(self) -> None:
@@ -70,6 +75,13 @@ class _Server(uvicorn.Server):
             with suppress(TimeoutError):
                 async with asyncio.timeout(DATE_RESOLUTION_S):
                     await self._ending.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.are_last = True
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(LINGER_S)
+        await super().shutdown(sockets)
 
 
 def collect_rarely() -> None:
@@ -103,7 +115,7 @@ async def serve(
     collect_rarely()
     listening = await _listen(host, port)
     on_listening(listening)
-    server = _Server(_uvicorn_config(app, timeout_graceful_shutdown=GRACE_S))
+    server = _Server(app, timeout_graceful_shutdown=GRACE_S)
 
     def stop() -> None:
         on_stop()
@@ -127,13 +139,13 @@ async def serve_until_cancelled(app: ASGIApp, host: str, port: int) -> None:
     """Serve `app` on host:port until cancelled, in a process that handles its signals itself. Raises SetupError: the
     process cannot listen on the address."""
     listening = await _listen(host, port)
-    await _Server(_uvicorn_config(app)).serve(sockets=[listening])
+    await _Server(app).serve(sockets=[listening])
 
 
 def _uvicorn_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
     """Return the configuration of uvicorn. No role serves websockets itself, so no websocket library is imported."""
     return uvicorn.Config(
-        _ErrorsAfterResponse(app),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -143,20 +155,23 @@ def _uvicorn_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
     )
 
 
-class _ErrorsAfterResponse:
+class _Responses:
     """Logs errors that an application raises after its complete response, and keeps the connection open. Starlette
     raises every error again after a response with 500, and uvicorn would then close the connection over which nginx
-    sends the next request.
+    sends the next request. `are_last`: each response announces that its connection will be closed.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self.are_last = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_complete = False
 
         async def send_and_record(message: Message) -> None:
             nonlocal is_complete
+            if self.are_last and message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
             await send(message)
             is_complete = message["type"] == "http.response.body" and not message.get("more_body")
 
