@@ -10,10 +10,11 @@ import hashlib
 import io
 import os
 import re
+import subprocess
 import sys
 import tarfile
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +42,24 @@ def check_version(version: str, project: str) -> None:
             f"the version in pyproject.toml is {current}; set it to {version} and commit it, or release {current}"
         )
         raise ReleaseError(sentence)
+
+
+def check_released(version: str, changelog: str, tags: Collection[str]) -> None:
+    """Check that a version contains what its notes say, and that it has one commit. `tags` are those of the commit.
+
+    Raises:
+        ReleaseError: the changelog has changes that are in no version, or the commit does not have the tag.
+    """
+    if re.search(r"^## Unreleased\n+(?!## )\S", changelog, flags=re.MULTILINE):
+        raise ReleaseError(
+            f"CHANGELOG.md has changes below 'Unreleased'; move them to the section {version} or to a new version, or"
+            " use --unreleased for a build that is not published"
+        )
+    if (tag := f"v{version}") not in tags:
+        raise ReleaseError(
+            f"the last commit does not have the tag {tag}; check out {tag}, or create it once with `git tag {tag}`, or"
+            " use --unreleased for a build that is not published"
+        )
 
 
 def pin_image_tags(text: str, version: str) -> str:
@@ -112,9 +131,13 @@ def checksums(folder: Path) -> str:
     return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
 
 
-def _check(version: str) -> None:
+def _check(version: str, notes: str) -> None:
+    changelog = Path("CHANGELOG.md").read_text()
     check_version(version, Path("pyproject.toml").read_text())
-    release_notes(Path("CHANGELOG.md").read_text(), version)
+    release_notes(changelog, notes)
+    if notes == version:
+        tags = subprocess.run(("git", "tag", "--points-at", "HEAD"), capture_output=True, text=True, check=True)
+        check_released(version, changelog, tags.stdout.split())
 
 
 def _write_deployment(version: str, folder: str) -> None:

@@ -23,7 +23,7 @@ def release_key(folder: Path) -> Path:
 
 def build_release(out: Path, key: Path) -> None:
     """Build a release into the folder `out`, without images, and sign it."""
-    command = ("script/release", VERSION, "--no-images", "--key", str(key), "--out", str(out))
+    command = ("script/release", VERSION, "--unreleased", "--no-images", "--key", str(key), "--out", str(out))
     subprocess.run(command, cwd=ROOT, check=True, stdin=subprocess.DEVNULL)
 
 

@@ -70,6 +70,7 @@ def test_an_upgrade_under_load_cuts_no_stream_and_loses_nothing(instance: Popula
         assert command.returncode == 0
     instance.program = (str(versions.new),)
     assert streams.cuts == []
+    assert launches.without["502"] == 0, "the gateway waits for a replaced api"
     longest_s = max(one.waited_s for one in launches.acknowledged)
     assert longest_s <= REFUSED_WITHIN_S + STALLS * streams.longest_s, dict(launches.without)
     assert instance.contents(tables) == before

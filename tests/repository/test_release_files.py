@@ -14,6 +14,7 @@ from script.release_files import (
     MAX_LINES,
     ReleaseError,
     archive,
+    check_released,
     check_version,
     checksums,
     deployment_files,
@@ -54,6 +55,20 @@ Users:
 def test_another_version_than_that_of_the_checkout_is_refused():
     with pytest.raises(ReleaseError, match=r"is 1\.0\.0; set it to 1\.1\.0"):
         check_version("1.1.0", '[project]\nversion = "1.0.0"')
+
+
+@pytest.mark.parametrize("changes", ["- One.", "### Added\n\n- One."])
+def test_a_release_with_unreleased_changes_is_refused(changes: str):
+    changelog = CHANGELOG.replace("## 1.1.0", f"## Unreleased\n\n{changes}\n\n## 1.1.0")
+    with pytest.raises(ReleaseError, match=r"has changes below 'Unreleased'; move them to the section 1\.1\.0"):
+        check_released("1.1.0", changelog, ["v1.1.0"])
+    check_released("1.1.0", CHANGELOG.replace("## 1.1.0", "## Unreleased\n\n## 1.1.0"), ["v1.1.0"])
+
+
+@pytest.mark.parametrize("tags", [[], ["v1.0.0"], ["1.1.0", "v1.1.0-rc1"]])
+def test_a_release_of_a_commit_without_its_tag_is_refused(tags: list[str]):
+    with pytest.raises(ReleaseError, match=r"does not have the tag v1\.1\.0; check out v1\.1\.0, or create it once"):
+        check_released("1.1.0", CHANGELOG, tags)
 
 
 def test_release_notes_have_one_line_for_each_change():
