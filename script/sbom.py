@@ -11,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,6 +39,9 @@ if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(sys.stdin.read(
     sys.exit(str(error))
 """
 
+_LOCKED: Final = re.compile(r"^([\w.-]+)==", re.MULTILINE)
+_HASH: Final = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+
 Bill = dict[str, Any]
 
 
@@ -49,12 +54,12 @@ class Artifact:
 
 
 def bill_of_distribution(
-    environment: Bill, name: str, artifact: Artifact, npm_bill: Bill | None, wheels: Iterable[str] = ()
+    environment: Bill, name: str, artifact: Artifact, npm_bill: Bill | None, wheels: Iterable[Artifact] = ()
 ) -> Bill:
     """The bill of a wheel or a source distribution.
 
     `environment` is what cyclonedx-py printed about an environment with the distribution `name`. `npm_bill` is what npm
-    printed about the packages in its scripts. `wheels` are the names of the wheels of others that it contains.
+    printed about the packages in its scripts. `wheels` are the wheels of others that it contains.
     """
     (subject,) = (component for component in environment["components"] if component["name"] == name)
     components = [component for component in environment["components"] if component is not subject]
@@ -68,9 +73,10 @@ def bill_of_distribution(
         dependencies |= npm_dependencies
         components += npm_bill["components"]
     for wheel in wheels:
-        package, version = wheel.split("-")[:2]
+        package, version = wheel.name.split("-")[:2]
         purl = f"pkg:pypi/{package.replace('_', '-')}@{version}"
-        components.append({"bom-ref": purl, "type": "library", "name": package, "version": version, "purl": purl})
+        component = {"bom-ref": purl, "type": "library", "name": package, "version": version, "purl": purl}
+        components.append(component | {"hashes": _hashes([wheel.sha256])})
         dependencies[subject["bom-ref"]].append(purl)
         dependencies[purl] = []
     return _bill(environment["metadata"], subject, artifact, components, dependencies)
@@ -89,7 +95,7 @@ def bill_of_images(environments: Iterable[Bill], debian: str, version: str, arti
     """The bill of the images of the roles, which have the same files.
 
     `debian` has a line with the name, the version and the architecture of each Debian package, and `environments` what
-    cyclonedx-py printed about the Python packages.
+    cyclonedx-py and npm printed about the Python packages and the packages in scripts.
     """
     bills = list(environments)
     components = {ref: component for ref, component in _components(bills).items() if component["name"] != NOT_IN_IMAGES}
@@ -100,9 +106,39 @@ def bill_of_images(environments: Iterable[Bill], debian: str, version: str, arti
 
 
 def bill_of_package(environments: Iterable[Bill], version: str, artifact: Artifact) -> Bill:
-    """The bill of the Debian package, which has the Python packages of these environments."""
+    """The bill of the Debian package, which has the packages of these environments and of these scripts."""
     bills = list(environments)
     return _bill_of_files(bills[0], "greenroom-package", version, artifact, _components(bills).values())
+
+
+def with_hashes(environment: Bill, locked: Iterable[str], own: Mapping[str, str]) -> Bill:
+    """The list of an environment with the hashes of its packages. `locked` are texts of lists of required packages,
+    which have the hashes of all files of a package, and `own` the hashes of the wheels of Greenroom.
+    """
+    hashes = {name: [sha256] for name, sha256 in own.items()}
+    for text in locked:
+        starts = [*_LOCKED.finditer(text)]
+        ends = [*(start.start() for start in starts[1:]), len(text)]
+        hashes |= {
+            _normalized(start[1]): sorted(_HASH.findall(text, start.end(), end))
+            for start, end in zip(starts, ends, strict=True)
+        }
+    components = [
+        {**component, "hashes": _hashes(hashes[name])}
+        if (name := _normalized(component["name"])) in hashes
+        else component
+        for component in environment["components"]
+    ]
+    return environment | {"components": components}
+
+
+def _normalized(name: str) -> str:
+    """The name of a Python package as the package index writes it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _hashes(found: Iterable[str]) -> list[dict[str, str]]:
+    return [{"alg": "SHA-256", "content": sha256} for sha256 in found]
 
 
 def _components(environments: Iterable[Bill]) -> dict[str, Bill]:
@@ -130,13 +166,15 @@ def _bill(
     described_subject = {
         **subject,
         "type": "application",
-        "hashes": [{"alg": "SHA-256", "content": artifact.sha256}],
+        "hashes": _hashes([artifact.sha256]),
         "properties": [{"name": "greenroom:file", "value": artifact.name}],
     }
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
+        # A later build of the same file has the same number.
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'{artifact.name}#{artifact.sha256}')}",
         "version": 1,
         "metadata": {**metadata, "component": described_subject},
         "components": sorted(components, key=lambda component: str(component["bom-ref"])),
@@ -145,7 +183,7 @@ def _bill(
 
 
 def _list_environment(wheel: Path, dist: Path, work: Path, python: str) -> Bill:
-    """Install a wheel, and what it requires, and return what cyclonedx-py prints about the environment."""
+    """Install a wheel, and what it requires, and return what cyclonedx-py prints about the environment, with hashes."""
     venv = work / wheel.name.partition("-")[0]
     locked = [option for name in ("kubernetes.txt", "machines.txt") for option in ("--constraint", str(dist / name))]
     own_wheels = ["--constraint", str(work / "own.txt")]
@@ -159,7 +197,15 @@ def _list_environment(wheel: Path, dist: Path, work: Path, python: str) -> Bill:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:  # otherwise, its standard error is a warning that it does not validate
         sys.exit(f"script/release: cyclonedx-py could not list what {wheel.name} requires: {result.stderr}")
-    return json.loads(result.stdout)
+    own = {_normalized(one.name.partition("-")[0]): _artifact(one).sha256 for one in dist.glob("*.whl")}
+    texts = [(dist / name).read_text() for name in ("run.txt", "kubernetes.txt", "machines.txt")]
+    return with_hashes(json.loads(result.stdout), texts, own)
+
+
+def _with_scripts(environments: list[Bill], npm_bills: Mapping[str, Bill]) -> list[Bill]:
+    """The environments, and what npm printed about the scripts of the distributions in them."""
+    names = {component["name"] for component in _components(environments).values()}
+    return [*environments, *(npm_bills[name] for name in sorted(npm_bills.keys() & names))]
 
 
 def _write(bill: Bill, artifact: Artifact, dist: Path) -> str:
@@ -187,13 +233,17 @@ def main(version: str, dist: Path, work: Path, python: str) -> None:
             )
         )
     texts: list[str] = []
+    npm_bills = {file.name.removesuffix(".npm.json"): json.loads(file.read_bytes()) for file in work.glob("*.npm.json")}
     for wheel, name in names.items():
         distribution = name.replace("_", "-")
-        file = work / f"{distribution}.npm.json"
-        npm_bill = json.loads(file.read_bytes()) if file.exists() else None
         artifacts = (_artifact(wheel), _artifact(dist / f"{name}-{version}.tar.gz"))
         with ZipFile(wheel) as files:
-            inside = [Path(file).name for file in files.namelist() if file.endswith(".whl")]
+            inside = [
+                Artifact(Path(file).name, hashlib.sha256(files.read(file)).hexdigest())
+                for file in files.namelist()
+                if file.endswith(".whl")
+            ]
+        npm_bill = npm_bills.get(distribution)
         bills = (
             (bill_of_distribution(environments[name], distribution, artifact, npm_bill, inside), artifact)
             for artifact in artifacts
@@ -202,11 +252,12 @@ def main(version: str, dist: Path, work: Path, python: str) -> None:
     deployment = _artifact(dist / f"greenroom-deploy-{version}.tar.gz")
     texts.append(_write(bill_of_deployment(environments["greenroom"], version, deployment), deployment, dist))
     package = _artifact(dist / file_name(version))
-    installed = [environments[name.replace("-", "_")] for name in INSTALLED]
+    installed = _with_scripts([environments[name.replace("-", "_")] for name in INSTALLED], npm_bills)
     texts.append(_write(bill_of_package(installed, version, package), package, dist))
     if (images := dist / f"greenroom-images-{version}.tar.gz").exists():
         debian = (work / "debian-packages").read_text()
-        bill = bill_of_images([environments[name] for name in IN_IMAGES], debian, version, _artifact(images))
+        contained = _with_scripts([environments[name] for name in IN_IMAGES], npm_bills)
+        bill = bill_of_images(contained, debian, version, _artifact(images))
         texts.append(_write(bill, _artifact(images), dist))
     for text in (max(texts[:-1], key=len), texts[-1]):  # a validation takes seconds, and the others have the same form
         subprocess.run((python, "-c", VALIDATE), input=text, text=True, check=True)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from script.sbom import Artifact, bill_of_deployment, bill_of_distribution, bill_of_images, bill_of_package
+from script.sbom import (
+    Artifact,
+    bill_of_deployment,
+    bill_of_distribution,
+    bill_of_images,
+    bill_of_package,
+    with_hashes,
+)
 
 ARTIFACT = Artifact("acme-1.0-py3-none-any.whl", "00ff")
 LISTED: dict[str, Any] = {
@@ -47,8 +54,10 @@ def test_the_bill_of_a_distribution_has_the_npm_packages_in_its_scripts():
 
 
 def test_the_bill_of_a_distribution_has_the_wheels_in_it():
-    bill = bill_of_distribution(LISTED, "acme", ARTIFACT, None, ["video_codec-2.1-cp311-cp311-linux_x86_64.whl"])
+    wheels = [Artifact("video_codec-2.1-cp311-cp311-linux_x86_64.whl", "11ff")]
+    bill = bill_of_distribution(LISTED, "acme", ARTIFACT, None, wheels)
     assert bill["components"][-1]["purl"] == "pkg:pypi/video-codec@2.1"
+    assert bill["components"][-1]["hashes"] == [{"alg": "SHA-256", "content": "11ff"}]
     assert graph(bill)["acme==1.0"] == ["httpx2==2.0", "pkg:pypi/video-codec@2.1"]
 
 
@@ -67,7 +76,26 @@ def test_the_bill_of_the_images_has_python_and_debian_packages_once():
     assert bill["components"][-1]["purl"] == "pkg:deb/debian/nginx-light@1.22%2B1?arch=amd64"
 
 
-def test_the_bill_of_the_debian_package_has_python_packages_once():
-    bill = bill_of_package([LISTED, LISTED], "1.0", Artifact("greenroom_1.0_amd64.deb", "00ff"))
-    assert names(bill) == ["acme", "httpx2"]
-    assert graph(bill)["greenroom-package==1.0"] == ["acme==1.0", "httpx2==2.0"]
+def test_the_bill_of_the_debian_package_has_python_packages_once_and_the_packages_in_scripts():
+    bill = bill_of_package([LISTED, LISTED, BUNDLED], "1.0", Artifact("greenroom_1.0_amd64.deb", "00ff"))
+    assert names(bill) == ["acme", "httpx2", "react"]
+    assert graph(bill)["greenroom-package==1.0"] == ["acme==1.0", "httpx2==2.0", "react@19.0"]
+
+
+def test_packages_have_the_hashes_of_their_files():
+    files = [digit * 64 for digit in "abc"]
+    locked = [
+        f"other==1.0 \\\n    --hash=sha256:{files[0]}\n",
+        f"HTTPX2==2.0 \\\n    --hash=sha256:{files[2]} \\\n    --hash=sha256:{files[1]}\n    # via acme\nlast==1.0\n",
+    ]
+    listed = with_hashes(LISTED, locked, {"acme": "d" * 64})
+    found = {one["name"]: [file["content"] for file in one["hashes"]] for one in listed["components"]}
+    assert found == {"acme": ["d" * 64], "httpx2": files[1:]}
+
+
+def test_each_file_has_its_own_serial_number_in_every_build():
+    artifacts = [Artifact(name, sha256) for name in ("a.whl", "b.whl") for sha256 in ("00ff", "11ff")]
+    first, second = ([bill_of_package([LISTED], "1.0", one)["serialNumber"] for one in artifacts] for _ in range(2))
+    assert first == second
+    assert len(set(first)) == len(artifacts)
+    assert all(number.startswith("urn:uuid:") for number in first)
