@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -117,3 +118,11 @@ async def test_docker_that_stops_answering_is_a_warning_too(site: Site, monkeypa
     ]
     simulated = replace(site, settings=Settings(runtime="simulated"))
     assert await doctor.runtime_warnings(unused, simulated) == []
+
+
+def test_the_change_logs_of_packages_name_the_fixes_of_the_distribution(tmp_path: Path):
+    files = [tmp_path / name for name in ("runc", "docker.io", "missing")]
+    assert inspection.read_backported(files) is None
+    files[0].write_bytes(gzip.compress(b"  * Fix CVE-2024-21626 and CVE-2025-31133.\n  * CVE-2024-21626: test.\n"))
+    files[1].write_bytes(gzip.compress(b"  * New version.\n"))
+    assert inspection.read_backported(files) == {"CVE-2024-21626", "CVE-2025-31133"}

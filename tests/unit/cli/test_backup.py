@@ -11,8 +11,10 @@ import pytest
 from tests.unit.backup.test_contents import HEADER
 from tests.unit.cli.conftest import Done
 
+from greenroom.backup.create import BackupOptions
 from greenroom.backup.reading import VerifiedBackup
 from greenroom.backup.restore import RestoredBackup
+from greenroom.cli import upgrade
 from greenroom.cli.backup import print_restored
 
 Greenroom = Callable[..., Done]
@@ -93,3 +95,20 @@ def test_the_url_of_the_owner_requires_services(greenroom: Greenroom, tmp_path: 
     argument = [str(tmp_path)] if command == "backup" else []
     done = greenroom(command, *argument, "--database-url", "host=db password=secret")
     assert (done.code, "requires --services" in done.err, "secret" in done.err) == (2, True, False)
+
+
+def test_an_upgrade_deletes_older_backups_as_a_backup_does(
+    greenroom: Greenroom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    kept = list[int | None]()
+
+    async def execute(_planning: object, _folder: object, backup: Callable[[], BackupOptions]) -> None:
+        kept.append(backup().keep)
+
+    monkeypatch.setattr(upgrade, "_planned", lambda *_, **__: None)
+    monkeypatch.setattr(upgrade, "_execute", execute)
+    (tmp_path / "passphrase").write_text("secret")
+    for options in ((), ("--keep", "2")):
+        done = greenroom("upgrade", "--passphrase-file", str(tmp_path / "passphrase"), *options)
+        assert done.code == 0, done.err
+    assert kept == [None, 2]

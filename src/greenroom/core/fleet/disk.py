@@ -201,6 +201,8 @@ class DockerHost:
     mount_options: frozenset[str] | None
     """The mount options of the file system of `folder`; None = they cannot be read."""
     versions: Mapping[str, str]
+    backported: frozenset[str] | None = None
+    """The CVE numbers in the change logs of the distribution's packages; None = there are no change logs."""
     database: str = ""
     """The folder of a database on the same disk as `folder`; empty = none."""
     disk: FreeDisk
@@ -255,14 +257,17 @@ def _free_disk_warnings(host: DockerHost) -> Iterator[str]:
 def _vulnerability_warnings(host: DockerHost) -> Iterator[str]:
     for component, text in host.versions.items():
         version = _numbers(text)
-        if vulnerabilities := [
+        vulnerabilities = [
             each for each in KNOWN_VULNERABILITIES if each.component == component and version and each.affects(version)
-        ]:
-            identifiers = ", ".join(name for vulnerability in vulnerabilities for name in vulnerability.identifiers)
+        ]
+        names = [name for each in vulnerabilities for name in each.identifiers if name not in (host.backported or ())]
+        if names:
+            evidence = ", unless your distribution has backported the fixes (see the change log of its package)"
+            if host.backported is not None:
+                evidence = "; the change log of its package does not name the fixes"
             yield (
-                f"{component} {text} has known container escapes ({identifiers}): update it to "
-                f"{', '.join(vulnerabilities[-1].fixed)} or later, unless your distribution has backported the fixes "
-                "(see the change log of its package)."
+                f"{component} {text} has known container escapes ({', '.join(names)}): update it to "
+                f"{', '.join(vulnerabilities[-1].fixed)} or later{evidence}."
             )
 
 

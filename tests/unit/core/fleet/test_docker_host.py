@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from greenroom.core.fleet.disk import DockerHost, FreeDisk, warnings
+from greenroom.core.fleet.disk import KNOWN_VULNERABILITIES, DockerHost, FreeDisk, warnings
 
 GB = 10**9
 GOOD = DockerHost(
@@ -84,6 +84,17 @@ def test_versions_with_known_holes():
         "the fixes (see the change log of its package)."
     )
     assert engine.startswith("Docker Engine 20.10.5+dfsg1 has known container escapes (CVE-2021-4")
+
+
+def test_holes_that_the_distribution_has_closed():
+    versions = {"Docker Engine": "20.10.5+dfsg1", "runc": "1.1.5+ds1"}
+    (runc,) = warnings(replace(GOOD, versions=versions, backported=frozenset({"CVE-2021-41089", "CVE-2024-21626"})))
+    assert runc == (
+        "runc 1.1.5+ds1 has known container escapes (CVE-2025-31133, CVE-2025-52565, CVE-2025-52881): update it to "
+        "1.2.8, 1.3.3 or later; the change log of its package does not name the fixes."
+    )
+    every = frozenset(name for one in KNOWN_VULNERABILITIES for name in one.identifiers)
+    assert warnings(replace(GOOD, versions=versions, backported=every)) == []
 
 
 @pytest.mark.parametrize(

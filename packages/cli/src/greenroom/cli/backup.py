@@ -32,6 +32,10 @@ Recipients = Annotated[
     ),
 ]
 
+Keep = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Delete all but the newest N backups of this installation in the folder."),
+]
 Recordings = Annotated[bool, typer.Option(help="Include the recordings of leases and the videos of sessions.")]
 
 
@@ -46,12 +50,7 @@ def backup(
         bool, typer.Option("--homes", help="Include home folders and persistent profiles in the data folder.")
     ] = False,
     recordings: Recordings = True,
-    keep: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Delete all but the newest N backups of this installation in the folder."
-        ),
-    ] = None,
+    keep: Keep = None,
     as_json: Json = False,
 ) -> None:
     """Write an encrypted backup of the installation into a folder, and verify it. The installation may run.

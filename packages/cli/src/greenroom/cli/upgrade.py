@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-from greenroom.cli.backup import PassphraseFile, Recipients, Recordings, backup_key
+from greenroom.cli.backup import Keep, PassphraseFile, Recipients, Recordings, backup_key
 from greenroom.cli.installation import SelectedInstallation, with_installation
 from greenroom.cli.instance import Json
 from greenroom.cli.kubernetes import upgrade_deployment
@@ -50,6 +50,7 @@ def upgrade(
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
     recordings: Recordings = True,
+    keep: Keep = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -66,7 +67,7 @@ def upgrade(
     def backup() -> BackupOptions:
         from greenroom.backup.create import BackupOptions  # noqa: PLC0415
 
-        return BackupOptions(key=backup_key(passphrase_file, recipient), recordings=recordings)
+        return BackupOptions(key=backup_key(passphrase_file, recipient), recordings=recordings, keep=keep)
 
     if installation.kubernetes is not None:
         deployment = installation.kubernetes_deployment(installation.kubernetes)

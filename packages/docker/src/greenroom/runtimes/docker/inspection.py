@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
-from collections.abc import AsyncGenerator
+import re
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, cast
@@ -86,6 +88,8 @@ async def connection_problem(docker_host: str | None, timeout_s: float) -> str:
 
 
 MOUNTINFO: Final = Path("/proc/self/mountinfo")
+CHANGE_LOGS: Final = tuple(Path(f"/usr/share/doc/{name}/changelog.Debian.gz") for name in ("runc", "docker.io"))
+_CVE: Final = re.compile(rb"CVE-\d+-\d+")
 _COMPONENT_NAMES: Final = {"Engine": "Docker Engine"}
 _DEVICE_COLUMN: Final = 2
 """The column of MOUNTINFO with the device. The last column has the mount options."""
@@ -112,9 +116,17 @@ async def read_host(docker_host: str | None, database_folder: Path | None, disk:
         folder=str(folder),
         mount_options=None if device is None else mount_options(device),
         versions={_COMPONENT_NAMES.get(part["Name"], str(part["Name"])): part["Version"] for part in components},
+        backported=None if device is None else read_backported(CHANGE_LOGS),
         database=str(database_folder) if is_shared else "",
         disk=disk,
     )
+
+
+def read_backported(change_logs: Iterable[Path]) -> frozenset[str] | None:
+    """Return the CVE numbers in the change logs of packages: the fixes that the distribution has added to the version
+    of upstream. None = no change log is installed."""
+    texts = [gzip.decompress(file.read_bytes()) for file in change_logs if file.is_file()]
+    return frozenset(name.decode() for text in texts for name in _CVE.findall(text)) if texts else None
 
 
 def mount_options(device: int, mountinfo: Path = MOUNTINFO) -> frozenset[str]:
