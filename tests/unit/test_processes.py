@@ -97,6 +97,7 @@ def test_who_may_have_more_of_the_processor_has_it_and_no_other_account_fails(ui
     asks = f"""
 import os
 from greenroom.up.processes import raise_priority
+os.setpriority(os.PRIO_PROCESS, 0, 0)
 os.setuid({uid})
 print(raise_priority(-5), os.getpriority(os.PRIO_PROCESS, 0))
 """
