@@ -77,6 +77,21 @@ def test_a_folder_serves_one_agent_at_a_time(tmp_path: Path):
     identity.close()
 
 
+def test_a_copy_of_a_folder_does_not_serve_beside_its_original(tmp_path: Path):
+    for name, agent_id in (("original", AGENT_ID), ("copy", AGENT_ID), ("other", AGENT_ID.replace("1a2b", "ffff"))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "agent_id").write_text(f"{agent_id}\n")
+    original = AgentIdentity.load(tmp_path / "original")
+    AgentIdentity.load(tmp_path / "other").close()
+    AgentIdentity.load(tmp_path / "copy", "shared by replicas").close()
+    sentence = rf"id {AGENT_ID} is running with the folder {tmp_path / 'original'}; .*/copy is a copy of it"
+    with pytest.raises(SetupError, match=sentence):
+        AgentIdentity.load(tmp_path / "copy")
+    original.close()
+    (tmp_path / "copy/lock").unlink()
+    AgentIdentity.load(tmp_path / "copy").close()
+
+
 @pytest.mark.parametrize(
     ("file", "text", "sentence"),
     [("agent_id", "nonsense", "instead of a UUID"), ("identity.json", "{", "is damaged")],

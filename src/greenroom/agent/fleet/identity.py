@@ -1,7 +1,9 @@
 """The identity of an Agent: its id, and the credential that a Manager issued for it.
 
 The folder of the Agent contains `agent_id` (written by `greenroom up` or by this module), `identity.json` (mode 0600,
-with the credential), and `lock`, which a running Agent locks so that no other Agent uses the folder.
+with the credential), and `lock`, which a running Agent locks so that no other Agent uses the folder. An Agent with a
+copy of the folder would remove the containers of the first one, because both have the same id: it does not start beside
+it on the same machine.
 """
 
 from __future__ import annotations
@@ -11,13 +13,20 @@ import hashlib
 import os
 import socket
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import msgspec
+import structlog
 
 from greenroom.core.errors import SetupError
 from greenroom.wire.messages import Registered
+
+log = structlog.get_logger(__name__)
+
+_LOCKS: Final = Path("/proc/locks")
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,13 +63,16 @@ class AgentIdentity:
     @classmethod
     def load(cls, folder: Path, place_id: str = "", name: str = "") -> AgentIdentity:
         """Lock the folder, and read or create the identity in it. Processes that share an identity pass their common
-        `place_id` and their own `name`. Raises SetupError: another Agent uses the folder, or it cannot be used."""
+        `place_id` and their own `name`. Raises SetupError: another Agent uses the folder or has its id, or the folder
+        cannot be used."""
         identity = cls(folder, place_id or machine_id(), name or socket.gethostname())
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             identity._take_lock()
             identity.place_id = place_id or place_id_of(folder)
             identity._read()
+            if not place_id:
+                _check_only_agent(folder, identity.agent_id)
         except BlockingIOError as error:
             raise SetupError(f"Another Agent is running with the folder {folder}; stop it first.") from error
         except OSError as error:
@@ -162,6 +174,44 @@ def place_id_of(folder: Path) -> str:
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     status = folder.stat()
     return hashlib.sha256(f"{boot_id}|{status.st_dev}|{status.st_ino}".encode()).hexdigest()[:32]
+
+
+def _check_only_agent(folder: Path, agent_id: str) -> None:
+    """Raises SetupError: another running Agent of this machine has the same id."""
+    for locked, visible in _locked_folders():
+        file = visible / "agent_id"
+        try:
+            is_same_agent = file.is_file() and file.read_text().strip() == agent_id
+            if is_same_agent and not visible.samefile(folder):
+                raise SetupError(
+                    f"An Agent with the id {agent_id} is running with the folder {locked}; {folder} is a copy of it."
+                    f" Stop that Agent, or delete agent_id and identity.json in {folder} and join with a new token."
+                )
+        except OSError as error:  # the process has ended, or belongs to another account
+            log.debug("the folder of a process cannot be read", folder=str(visible), reason=error.strerror)
+
+
+def _locked_folders() -> Iterator[tuple[Path, Path]]:
+    """Return the folders with a file `lock` that a process of this machine has locked: the path in that process, and a
+    path for this process, because a container has other folders."""
+    lines = map(str.split, _LOCKS.read_text().splitlines())
+    for pid in {line[4] for line in lines if line[1] == "FLOCK"}:
+        for target in _open_files(pid):
+            if target.name == "lock":
+                yield target.parent, Path(f"/proc/{pid}/root{target.parent}")
+
+
+def _open_files(pid: str) -> list[Path]:
+    """Return the paths of the open files of a process; none if it has ended or belongs to another account."""
+    try:
+        links = list(Path(f"/proc/{pid}/fd").iterdir())
+    except (FileNotFoundError, PermissionError):
+        return []
+    targets = list[Path]()
+    for link in links:
+        with suppress(FileNotFoundError):  # the file was closed
+            targets.append(link.readlink())
+    return targets
 
 
 def write_private(
