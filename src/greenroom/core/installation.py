@@ -57,8 +57,8 @@ class Installation:
         "Log-in lifetime",
         43_200,
         "s",
-        "Maximum duration of a log-in at the console, and of a token that a program got for a user; desktop sessions"
-        " do not depend on it",
+        "Maximum duration of a log-in at the console, and of a token with which a program acts for a user; sessions"
+        " continue after it",
         minimum=60,
     )
     session_idle_s: int = _number(
@@ -131,7 +131,7 @@ class Installation:
         _SESSIONS,
         "Default CPU allocation method",
         "Shares",
-        "CPU allocation of workspaces with Inherit: Shares can use idle cores, Quotas are a hard limit",
+        "CPU allocation of workspaces whose own method is Inherit: Shares can use idle cores, Quotas are a hard limit",
         kind="choice",
         choices=("Shares", "Quotas"),
     )

@@ -63,7 +63,7 @@ export function Directories() {
   return (
     <ResourcePage
       list="directories"
-      note={t`Users log in at the form with their password of an LDAP directory, such as OpenLDAP or Active Directory. Local accounts always remain usable.`}
+      note={t`Users log in with their password of an LDAP directory, such as OpenLDAP or Active Directory. Local accounts always remain usable.`}
       query={useQuery(directoriesQuery)}
       columns={COLUMNS}
       rowKey={(directory) => directory.directory_id}
