@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from greenroom.core.fleet.disk import FreeDisk, shortage
 from greenroom.core.fleet.restarts import with_subject
@@ -187,29 +187,42 @@ class Closed:
     reason: str
 
 
-def closed(
-    hostname: str,
-    status: PlacementStatus,
-    *,
-    enabled: bool,
-    draining: bool,
-    runtime_error: str,
-    crash_loop: str,
-    disk: FreeDisk,
-) -> Closed | None:
+class HostState(Protocol):
+    """The facts that decide whether an Agent takes new sessions."""
+
+    @property
+    def hostname(self) -> str: ...
+    @property
+    def status(self) -> PlacementStatus: ...
+    @property
+    def enabled(self) -> bool: ...
+    @property
+    def draining(self) -> bool: ...
+    @property
+    def runtime_error(self) -> str: ...
+    @property
+    def crash_loop(self) -> str: ...
+    @property
+    def disk(self) -> FreeDisk: ...
+
+
+def closed(agent: HostState) -> Closed | None:
     """Return the reason why an Agent takes no new sessions; None if it takes them, as far as it has room.
 
     Placement, the free capacity and all pages about Agents use this function.
     """
-    if status != "running":
-        return Closed("status", _status_reason(hostname, status, enabled=enabled, crash_loop=crash_loop))
-    if not enabled:
+    hostname = agent.hostname
+    if agent.status != "running":
+        reason = _status_reason(hostname, agent.status, enabled=agent.enabled, crash_loop=agent.crash_loop)
+        return Closed("status", reason)
+    if not agent.enabled:
         return Closed("disabled", f"{hostname} is disabled")
-    if draining:
+    if agent.draining:
         return Closed("draining", f"{hostname} is draining and takes no new sessions")
-    if runtime_error:
-        return Closed("runtime", start_failure(hostname, runtime_error=runtime_error, crash_loop=crash_loop))
-    if disk_reason := shortage(hostname, disk):
+    if agent.runtime_error:
+        failure = start_failure(hostname, runtime_error=agent.runtime_error, crash_loop=agent.crash_loop)
+        return Closed("runtime", failure)
+    if disk_reason := shortage(hostname, agent.disk):
         return Closed("disk", disk_reason)
     return None
 

@@ -84,15 +84,7 @@ class PlacementAgent(ImageReadiness):
     @property
     def closed(self) -> Closed | None:
         """The reason why the Agent takes no new sessions; None if it takes them."""
-        return closed(
-            self.hostname,
-            self.status,
-            enabled=self.enabled,
-            draining=self.draining,
-            runtime_error=self.runtime_error,
-            crash_loop=self.crash_loop,
-            disk=self.disk,
-        )
+        return closed(self)
 
     @property
     def free_cores(self) -> float:

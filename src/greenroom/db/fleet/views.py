@@ -95,15 +95,7 @@ class AgentRow:
     @property
     def closed(self) -> Closed | None:
         """The reason why it takes no new sessions; None if it takes them."""
-        return closed(
-            self.hostname,
-            self.status,
-            enabled=self.enabled,
-            draining=self.draining,
-            runtime_error=self.runtime_error,
-            crash_loop=self.crash_loop,
-            disk=self.disk,
-        )
+        return closed(self)
 
     @property
     def status(self) -> AgentStatus:
