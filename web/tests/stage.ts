@@ -28,7 +28,7 @@ export function agent(id: string, facts: Partial<StageAgent> = {}): StageAgent {
 export function pool(id: string, facts: Partial<StagePool> = {}): StagePool {
   return {
     ...{ staging_config_id: id, zone_id: 'z0', image_id: 'desktop', friendly_name: 'Desktop', current: 2, desired: 2 },
-    ...{ paused: false, shortfall: null },
+    ...{ paused: false, shortfall: null, refill_problem: null },
     ...facts,
   };
 }

@@ -95,9 +95,11 @@ test('a point belongs to the dot within half the distance of dots', () => {
 
 test('a pool with a reason has room for it', () => {
   const shortfall = { code: 'no-capacity', reason: 'x', needs_action: true };
-  const scene = sceneOf(stage({ pools: [pool('p0'), pool('p1', { shortfall })] }));
-  const [full, short] = ['pool:p0', 'pool:p1'].map((key) => scene.rects.get(key)?.height ?? 0);
-  expect((short ?? 0) - (full ?? 0)).toBe(scene.sizes.reasonHeight);
+  const scene = sceneOf(
+    stage({ pools: [pool('p0'), pool('p1', { shortfall }), pool('p2', { refill_problem: shortfall })] }),
+  );
+  const [full, ...others] = ['pool:p0', 'pool:p1', 'pool:p2'].map((key) => scene.rects.get(key)?.height ?? 0);
+  expect(others.map((height) => height - (full ?? 0))).toEqual([scene.sizes.reasonHeight, scene.sizes.reasonHeight]);
 });
 
 test('arrows lead to the nearest part in their direction', () => {

@@ -120,7 +120,11 @@ test('parts have their facts as sentences', () => {
   const shortfall = { code: 'no-capacity', reason: 'no Agent has room', needs_action: true };
   const map = stage({
     agents: [agent('a0', DRAINING)],
-    pools: [pool('p0', { current: 0, desired: 3, shortfall }), pool('p1', { paused: true })],
+    pools: [
+      pool('p0', { current: 0, desired: 3, shortfall }),
+      pool('p1', { paused: true }),
+      pool('p2', { current: 3, desired: 3, refill_problem: { ...shortfall, reason: 'the next one cannot start' } }),
+    ],
     sessions: [session('s0'), staged('s1')],
   });
   const { agents, pools, ...zone } = zoneOf(map);
@@ -130,6 +134,7 @@ test('parts have their facts as sentences', () => {
   expect(pools.map(poolText)).toEqual([
     'Pool Desktop: 0 of 3 sessions ready. No Agent has room.',
     'Pool Desktop: it is paused.',
+    'Pool Desktop: 3 of 3 sessions ready. The next one cannot start.',
   ]);
   expect(sessionText(session('s0'), 'host-a0')).toBe('Session of anna: Desktop, running, on host-a0.');
   expect(sessionText(staged('s1'), null)).toBe('Staged session: Desktop, running.');

@@ -113,6 +113,25 @@ async def test_an_image_that_cannot_be_pulled_fails_since_the_first_attempt(stag
     assert (await attention(stage.admin))["image"]["since"] > since
 
 
+async def test_a_full_pool_that_cannot_be_refilled_is_on_today_and_on_the_stage_map(stage: Stage, db: Database):
+    config_id = await stage.config()
+    await stage.staged(config_id, 2)
+    await stage.manager()
+    refill = "UPDATE staging_configs SET refill_reason = 'The next session cannot start: no room.', refill_code = "
+    await db.write(refill + "'no-capacity'")
+    assert "pool" not in await attention(stage.admin), "a full zone is normal"
+    await db.write(refill + "'start-failing'")
+    row = LogRow(level="WARNING", component="manager", code=LogCode.STAGING_REFILL_BLOCKED, message="Pool")
+    stage.logs.add(replace(row, staging_config_id=config_id))
+    await stage.logs.flush()
+    entry = (await attention(stage.admin))["pool"]
+    assert entry["sentence"] == "Pool Desktop in zone default: The next session cannot start: no room."
+    assert entry["since"]
+    (pool,) = (await stage.admin.read("/api/v1/stage-map"))["pools"]
+    assert (pool["shortfall"], pool["refill_problem"]["code"]) == (None, "start-failing")
+    assert (await stage.admin.read(PATH))["pools"]["short"] == 0
+
+
 async def test_a_short_pool_and_a_paused_one(stage: Stage, db: Database):
     config = await stage.config()
     await db.write(

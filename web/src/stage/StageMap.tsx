@@ -246,7 +246,7 @@ function Zone({ box, scene, current, isCompact }: ZoneProps) {
               text={poolText(each)}
               title={each.name}
               state=""
-              hasProblem={each.pool?.shortfall?.needs_action ?? false}
+              hasProblem={(each.pool?.shortfall ?? each.pool?.refill_problem)?.needs_action ?? false}
               fill={fillText(each)}
               reason={reasonText(each)}
             />

@@ -58,9 +58,10 @@ export function fillText({ pool, sessions }: PoolPart): string {
   return pool.paused ? t`paused` : t`${{ ready: pool.current }} of ${{ desired: pool.desired }}`;
 }
 
-/** Why a pool is short, as a sentence; empty = it is not short. */
+/** Why a pool is short, or why its next session cannot start, as a sentence; empty = it has no problem. */
 export function reasonText({ pool }: PoolPart): string {
-  return pool?.shortfall ? sentence(pool.shortfall.reason) : '';
+  const problem = pool?.shortfall ?? pool?.refill_problem;
+  return problem ? sentence(problem.reason) : '';
 }
 
 export function poolText(part: PoolPart): string {

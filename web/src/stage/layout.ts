@@ -169,7 +169,8 @@ function placeDoor(pools: PoolPart[], seats: Seats, { sizes, rects }: Scene, doo
   let y = door.y + sizes.doorHead;
   for (const { key, pool } of pools) {
     const dots = dotRows(seats.get(key)?.length ?? 0, door.width, sizes, 0);
-    const height = sizes.poolHead + dots + (pool?.shortfall ? sizes.reasonHeight : 0) + sizes.pad;
+    const height =
+      sizes.poolHead + dots + (pool?.shortfall || pool?.refill_problem ? sizes.reasonHeight : 0) + sizes.pad;
     rects.set(key, { x: door.x, y, width: door.width, height });
     y += height;
   }

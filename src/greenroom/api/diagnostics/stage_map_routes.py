@@ -69,6 +69,7 @@ class StagePoolView(View, row=WatchedPool, without={"zone_name", "since"}):
     zone_id: UUID
     image_id: UUID
     shortfall: ShortfallView | None
+    refill_problem: ShortfallView | None
 
 
 class StageSessionView(View, row=StageSession, without={"zone_name"}):

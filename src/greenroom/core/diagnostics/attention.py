@@ -134,6 +134,11 @@ def needs_attention(seen: Watched) -> tuple[Attention, ...]:
             for pool in seen.pools
             if (short := pool.shortfall) and short.needs_action and not _is_explained(pool, short, images, seen.zones)
         ),
+        *(
+            _of_pool(pool, problem, people=0)
+            for pool in seen.pools
+            if (problem := pool.refill_problem) and not _is_explained(pool, problem, images, seen.zones)
+        ),
     ]
     entries += [_of_launches(each) for each in launches]
     entries += [_of_webhook(webhook) for webhook in seen.webhooks]

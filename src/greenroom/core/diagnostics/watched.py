@@ -123,17 +123,13 @@ class WatchedAgent:
         )
 
     @property
+    def status(self) -> AgentStatus:
+        return self.effective.status
+
+    @property
     def closed(self) -> Closed | None:
         """The reason why the Agent takes no new sessions; None if it takes them."""
-        return closed(
-            self.hostname,
-            self.effective.status,
-            enabled=self.enabled,
-            draining=self.draining,
-            runtime_error=self.runtime_error,
-            crash_loop=self.crash_loop,
-            disk=self.disk,
-        )
+        return closed(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +149,8 @@ class ImageFailure:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedPool:
     """A staging config, the number of its claimable sessions, and the desired number, which is 0 while it is paused.
-    `since` is the time at which the log last reported its shortfall."""
+    `refill_problem` is the reason why the next session of a full pool cannot start, if it needs attention. `since` is
+    the time at which the log last reported the shortfall or this reason."""
 
     staging_config_id: str
     zone_id: str
@@ -164,6 +161,7 @@ class WatchedPool:
     desired: int = 0
     paused: bool = False
     shortfall: Shortfall | None = None
+    refill_problem: Shortfall | None = None
     since: datetime | None = None
 
 

@@ -316,6 +316,11 @@ def effective_refill_problem(state: PoolState) -> Shortfall | None:
     return state.stored_refill_problem
 
 
+def is_expected(problem: Shortfall) -> bool:
+    """True if a full pool often has this reason why its next session cannot start: a full zone has no room for it."""
+    return problem.code == "no-capacity"
+
+
 def effective_shortfall(state: PoolState) -> Shortfall | None:
     """Return the current shortfall; None = the pool is full."""
     return decided_shortfall(state)[1]

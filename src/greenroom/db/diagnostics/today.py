@@ -33,6 +33,7 @@ from greenroom.core.diagnostics.watched import (
 from greenroom.core.installation import Installation
 from greenroom.core.launch.plan import TraceStep, own_zone_reason
 from greenroom.core.log_codes import LogCode
+from greenroom.core.pool.shortfalls import is_expected
 from greenroom.core.recording.session_video import MAX_SEGMENT_S, SETTING
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import REPORT_INTERVAL_S
@@ -244,10 +245,15 @@ async def _read_managers(db: Database) -> list[WatchedManager]:
 
 
 async def _watched_pools(db: Database, configs: list[StagingConfig]) -> list[WatchedPool]:
+    codes = {
+        config.staging_config_id: LogCode.STAGING_SHORTFALL if config.shortfall else LogCode.STAGING_REFILL_BLOCKED
+        for config in configs
+        if config.shortfall or config.refill_problem
+    }
     rows = await db.fetch(
-        "SELECT staging_config_id::text, max(time) AS time FROM logs WHERE code = %s"
-        " AND staging_config_id = ANY(%s::uuid[]) GROUP BY 1",
-        (LogCode.STAGING_SHORTFALL, [config.staging_config_id for config in configs if config.shortfall]),
+        "SELECT staging_config_id::text, max(time) AS time FROM logs"
+        " JOIN unnest(%s::uuid[], %s::text[]) AS c(staging_config_id, code) USING (staging_config_id, code) GROUP BY 1",
+        (list(codes), list(codes.values())),
     )
     since = {row["staging_config_id"]: row["time"] for row in rows}
     return [
@@ -261,6 +267,9 @@ async def _watched_pools(db: Database, configs: list[StagingConfig]) -> list[Wat
             desired=0 if config.paused else config.num_sessions,
             paused=config.paused,
             shortfall=None if config.paused else config.shortfall,
+            refill_problem=problem
+            if (problem := config.refill_problem) and problem.needs_action and not is_expected(problem)
+            else None,
             since=since.get(config.staging_config_id),
         )
         for config in configs

@@ -30,6 +30,7 @@ from greenroom.core.pool.model import (
     config_title,
 )
 from greenroom.core.pool.plan import MAX_CREATES, plan
+from greenroom.core.pool.shortfalls import is_expected
 from greenroom.core.workspace.spec_builder import config_hash_of, staged_spec
 from greenroom.db.database import Connection
 from greenroom.db.fleet.leadership import lock_leadership
@@ -283,8 +284,7 @@ def _log(ctx: PrimaryContext, config: ConfigToPlan, snapshot: PoolSnapshot, pool
     _log_shortfall(write, config.plan_state.shortfall_code, pool_plan.shortfall, title)
     problem = pool_plan.refill_problem
     if problem is not None and problem.code != config.plan_state.refill_code:
-        # a pool without room for one more session is normal on a full zone
-        level: Level | None = "INFO" if problem.code == "no-capacity" else None
+        level: Level | None = "INFO" if is_expected(problem) else None
         write(LogCode.STAGING_REFILL_BLOCKED, f"{title}: {problem.reason}", level=level, details={"code": problem.code})
 
 

@@ -267,6 +267,19 @@ def test_a_short_pool_names_its_reason_and_the_action(code: ShortfallCode, help_
     assert [part.object.kind for part in entry.parts if part.object] == ["staging_config", "zone"]
 
 
+def test_a_full_pool_whose_next_session_cannot_start_needs_attention():
+    problem = Shortfall("start-failing", "The next session cannot start: exit code 4")
+    entry = only(pools=(replace(POOL, current=3, refill_problem=problem),))
+    assert entry.sentence == "Pool Stats in zone eu: The next session cannot start: exit code 4."
+    assert (entry.code, entry.severity, entry.help) == (
+        "pool",
+        "warning",
+        Help("Show the workspace", ObjectRef("image", "i1")),
+    )
+    broken = replace(POOL, refill_problem=Shortfall("image-unavailable", "The next session cannot start: no image"))
+    assert only(images=(IMAGE,), pools=(broken,)).code == "image", "one cause has one entry"
+
+
 def test_a_short_pool_explains_the_failed_launches_with_its_cause():
     entry = only(pools=(short("no-capacity"),), launches=(failed("no_capacity", "u1"),))
     assert (entry.code, entry.severity, entry.people) == ("pool", "failure", 1)
