@@ -12,8 +12,14 @@ from typing import Final
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from greenroom.recipes.build import suite
+
 ROOT: Final = Path(__file__).parents[2]
 VERSION: Final = metadata.version("greenroom")
+RELEASES: Final = os.environ.get("INSTALL_ON", "").split() or [suite()]
+"""The releases of Debian on which a release is installed. INSTALL_ON names others than that of this host, such as
+`trixie`, or files with package sources for the wheels, such as `/root/noble.sources`, separated by spaces.
+"""
 
 
 def release_key(folder: Path) -> Path:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 from script.debian_package import PYTHONS, WHEELS, build, pip_options
+from tests.release.conftest import RELEASES
 from tests.support.bare_machines import apt_options, package_sources
-
-from greenroom.recipes.build import suite
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -77,15 +76,16 @@ def packages(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def outputs(packages: Path) -> dict[str, list[str]]:
+@pytest.fixture(scope="module", params=[name for name in RELEASES if "/" not in name])
+def outputs(request: pytest.FixtureRequest, packages: Path) -> dict[str, list[str]]:
     """Title of a step → the lines of its output."""
+    debian: str = request.param
     (packages / "steps").write_text(f"#!/bin/sh{STEPS}")
     (packages / "steps").chmod(0o755)
     command = (
         *("mmdebstrap", "--quiet", "--variant=minbase", "--format=null", f"--customize-hook={packages / 'steps'}"),
         *apt_options(),
-        *(suite(), "/dev/null", *package_sources(suite(), packages)),
+        *(debian, "/dev/null", *package_sources(debian, packages)),
     )
     environment = os.environ | {"PACKAGES": str(packages)}
     done = subprocess.run(command, check=False, env=environment)

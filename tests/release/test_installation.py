@@ -1,13 +1,9 @@
 """The wheels of a release on a machine with a minimal Debian: the commands of the page install them, start the first
 desktop, and remove everything.
-
-INSTALL_ON names other releases than that of this host, such as `trixie`, or files with package sources, such as
-`/root/noble.sources`, separated by spaces.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import time
@@ -17,15 +13,13 @@ from pathlib import Path
 
 import pytest
 from tests.commands_of_pages import ROOT, blocks_of
+from tests.release.conftest import RELEASES
 from tests.support.bare_machines import Machine, new_machine
 from tests.support.machine_states import State, read_state
-
-from greenroom.recipes.build import suite
 
 pytestmark = pytest.mark.timeout(3600)
 
 PAGE = ROOT / "docs/howto/install-from-packages.md"
-RELEASES = os.environ.get("INSTALL_ON", "").split() or [suite()]
 WITHOUT = ("gcc", "cc", "make", "node", "npm", "git")
 LAUNCH = "greenroom sessions launch Desktop --user admin@greenroom.local --wait"
 ATTEMPTS = {
