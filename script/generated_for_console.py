@@ -82,9 +82,11 @@ ADMINISTRATOR_ERRORS: Final = (
 LOG_MODULES: Final = (
     "agent",
     "api",
+    "db/diagnostics",
     "manager",
     "sessions",
     IDENTITY,
+    "packages/cli/src/greenroom/backup",
     "packages/interfaces/src/greenroom/interfaces",
 )
 """Folders with modules that write log rows and events of the audit."""

@@ -23,6 +23,7 @@ from greenroom.db.diagnostics import audit
 from greenroom.db.diagnostics.audit import AuditWriter, append_events, delete_old_days, verify, verify_chain
 from greenroom.db.diagnostics.audit_operations import BegunOperations
 from greenroom.db.diagnostics.audit_recovery import append_unknown
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.tasks.rounds import Retention
@@ -229,11 +230,11 @@ async def test_a_primary_deletes_old_days_unless_there_is_a_legal_hold(db: Datab
     async with db.transaction() as connection:
         await append_events(connection, SECRETS, [event(1)])
     await db.write("INSERT INTO settings (name, value) VALUES ('audit_hold', 'true')")
-    await Retention(db, SECRETS, lambda: True).round()
+    await Retention(db, SECRETS, LogWriter(db, "manager"), lambda: True).round()
     first = "SELECT min(event_id) AS id FROM audit_events"
     assert await db.fetch(first) == [{"id": 1}]
     await db.write("DELETE FROM settings")
-    await Retention(db, SECRETS, lambda: True).round()
+    await Retention(db, SECRETS, LogWriter(db, "manager"), lambda: True).round()
     assert await db.fetch(first) == [{"id": DAYS * PER_DAY + 1}]
     assert await problem_of(db) is None
 

@@ -12,6 +12,7 @@ from psycopg.errors import InsufficientPrivilege
 from tests.support import rows
 
 from greenroom.api.diagnostics.audit import CallerChange
+from greenroom.api.installation import clean_up
 from greenroom.api.security import Caller
 from greenroom.core.installation import Installation
 from greenroom.core.log_codes import SECURITY_CODES, LogCode
@@ -20,7 +21,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics import batches
 from greenroom.db.diagnostics.batches import LOCK
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.diagnostics.retention import RetentionLimits, prune
+from greenroom.db.diagnostics.retention import CleanUps, RetentionLimits, prune
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE
 from greenroom.db.session.deadlines import delete_ended_rows
 from greenroom.kit.config import ApiConfig
@@ -211,11 +212,38 @@ async def test_one_process_at_a_time_cleans_up(db: Database):
 
 async def test_the_primary_goes_by_the_settings_of_the_installation(db: Database):
     await logs(db, 3, days_ago=5)
-    await Retention(db, Secrets(bytes(32)), lambda: True).round()
+    await Retention(db, Secrets(bytes(32)), LogWriter(db, "manager"), lambda: True).round()
     assert await count(db, "SELECT count(*) FROM logs") == 3
     await set_installation(db, log_retention_days=4)
-    await Retention(db, Secrets(bytes(32)), lambda: True).round()
+    await Retention(db, Secrets(bytes(32)), LogWriter(db, "manager"), lambda: True).round()
     assert await count(db, "SELECT count(*) FROM logs") == 0
+
+
+async def test_a_clean_up_that_fails_three_times_is_reported_once(db: Database):
+    writer = LogWriter(db, "manager")
+    retention = Retention(db, Secrets(bytes(32)), writer, lambda: True)
+    await logs(db, 3, days_ago=31)
+    await db.write("ALTER TABLE lease_reservations RENAME TO lease_reservations_away")
+    for number_reported in (0, 0, 1, 1):
+        await retention.round()
+        await writer.flush()
+        assert await count(db, "SELECT count(*) FROM logs WHERE code = 'clean-up-failed'") == number_reported
+    assert await count(db, "SELECT count(*) FROM logs") == 1, "the other clean-ups do their work"
+    (row,) = await db.fetch("SELECT message, level FROM logs")
+    assert row["message"].startswith("The clean-up of lease_reservations by age has failed 3 times in a row")
+    await db.write("ALTER TABLE lease_reservations_away RENAME TO lease_reservations")
+
+
+async def test_the_api_reports_a_clean_up_that_fails(db: Database):
+    writer = LogWriter(db, "api")
+    clean_ups = CleanUps(writer)
+    await db.write("ALTER TABLE pending_logins RENAME TO pending_logins_away")
+    for _ in range(3):
+        await clean_up(db, Installation(), writer, clean_ups)
+    await writer.flush()
+    (row,) = await db.fetch("SELECT message FROM logs WHERE code = 'clean-up-failed'")
+    assert row["message"].startswith("The clean-up of log-ins has failed 3 times in a row, so outdated data stays: ")
+    await db.write("ALTER TABLE pending_logins_away RENAME TO pending_logins")
 
 
 async def test_hours_are_counted_although_rows_cannot_be_deleted(db: Database, monkeypatch: pytest.MonkeyPatch):
@@ -229,7 +257,7 @@ async def test_hours_are_counted_although_rows_cannot_be_deleted(db: Database, m
 
     monkeypatch.setattr(rounds, "prune", fails)
     monkeypatch.setattr(rounds, "store_hourly_counts", counts)
-    await Retention(db, Secrets(bytes(32)), lambda: True).round()
+    await Retention(db, Secrets(bytes(32)), LogWriter(db, "manager"), lambda: True).round()
     assert counted == [db]
 
 

@@ -18,6 +18,7 @@ from greenroom.core.pool.model import config_title
 from greenroom.db.access.credentials import prune_logins
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.diagnostics.retention import CleanUps
 from greenroom.db.installation import stored_settings
 from greenroom.db.pool.configs import StagingConfig, list_configs, record_shortfall
 from greenroom.kit.concurrency import log_item_error, wait_for, warn_of_item_error
@@ -61,16 +62,21 @@ async def clean_up_periodically(db: Database, snapshot: SettingsSnapshot, logs: 
 
     Several processes may do this.
     """
+    clean_ups = CleanUps(logs)
     while True:
         await asyncio.sleep(PRUNE_INTERVAL_S)
-        settings = snapshot.installation
-        for clean_up in (
-            prune_logins(db, settings.login_window_s),
-            delete_expired_anonymous_users(db, settings.anonymous_user_retention_s, logs),
-            delete_homes_of_deleted_users(db, settings.homes_of_deleted_users_days, logs),
-        ):
-            with warn_of_item_error(log, "the clean-up is deferred", "clean-up"):
-                await clean_up
+        with warn_of_item_error(log, "the clean-up is deferred", "clean-up"):
+            await clean_up(db, snapshot.installation, logs, clean_ups)
+
+
+async def clean_up(db: Database, settings: Installation, logs: LogWriter, clean_ups: CleanUps) -> None:
+    """Run all clean-ups of the api once. Raises Unavailable: the database cannot be reached."""
+    with clean_ups.isolated("log-ins"):
+        await prune_logins(db, settings.login_window_s)
+    with clean_ups.isolated("anonymous users"):
+        await delete_expired_anonymous_users(db, settings.anonymous_user_retention_s, logs)
+    with clean_ups.isolated("homes of deleted users"):
+        await delete_homes_of_deleted_users(db, settings.homes_of_deleted_users_days, logs)
 
 
 UNATTENDED_INTERVAL_S: Final = 5.0

@@ -148,6 +148,7 @@ class LogCode(StrEnum):
     WEB_FILTER_DOWN = "web-filter-down", WARNING
     WEBHOOK_GIVEN_UP = "webhook-given-up", WARNING
     ROWS_WAITING = "rows-waiting", ERROR
+    CLEAN_UP_FAILED = "clean-up-failed", ERROR
     BACKUP_FAILED = "backup-failed", ERROR
     LOG_ROWS_DROPPED = "log-rows-dropped", WARNING
 

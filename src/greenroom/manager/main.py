@@ -242,7 +242,7 @@ class RegisteredManager:
         )
         requests = RequestLog(db, me.instance_id, self._logs)
         self.agent_services = AgentServices(Enrollment(shared), check_ins, ImageCopies(shared), requests)
-        retention = Retention(db, process.secrets, lambda: self.leadership.fence() is not None)
+        retention = Retention(db, process.secrets, self._logs, lambda: self.leadership.fence() is not None)
         series = SeriesRecorder(db, lambda: self.leadership.fence() is not None)
         self._machines = MachineRounds(self.guardian.context, Providers(process.secrets))
         self.loops: dict[str, Loop] = {

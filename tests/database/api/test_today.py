@@ -241,6 +241,16 @@ async def test_events_that_the_database_refuses_need_attention(
     assert await stage.db.fetch("SELECT count(*) AS n FROM logs WHERE code = 'rows-waiting'") == [{"n": 1}]
 
 
+async def test_a_task_of_the_primary_that_fails_again_and_again(stage: Stage):
+    for number in range(3):
+        assert "task" not in await attention(stage.admin)
+        stage.logs.write(LogCode.PRIMARY_TASK_FAILED, f"The Primary's task expiry failed: {number}")
+        await stage.logs.flush()
+    entry = (await attention(stage.admin))["task"]
+    assert (entry["severity"], entry["sentence"]) == ("failure", "The Primary's task expiry failed: 2.")
+    assert "log" not in await attention(stage.admin), "one cause has one entry"
+
+
 async def test_a_web_filter_that_fails_on_an_agent(stage: Stage, db: Database):
     details = {"agent_id": stage.agent_id, "policy_id": "p1"}
     row = LogRow(level="WARNING", component="agent", code="web-filter-down", message="It ended.", details=details)

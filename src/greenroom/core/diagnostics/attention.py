@@ -69,6 +69,8 @@ AttentionCode = Literal[
     "web-filter",
     "backup",
     "rows-waiting",
+    "task",
+    "clean-up",
     "recording",
     "log",
 ]
@@ -150,9 +152,10 @@ def needs_attention(seen: Watched) -> tuple[Attention, ...]:
     entries += [_of_directory(each) for each in seen.directories]
     entries += [_of_filter(each) for each in seen.filters]
     entries += _of_backups(seen.backups, seen.now) if seen.backups else ()
-    entries += [_of_waiting_rows(each) for each in seen.waiting_rows]
+    entries += [_of_failing(each) for each in seen.failing]
     entries += [_of_unrecorded(seen.unrecorded)] if seen.unrecorded else []
-    entries += [_of_errors(errors) for errors in seen.errors if errors.code not in COVERED_CODES]
+    covered = COVERED_CODES | {each.code for each in seen.failing}
+    entries += [_of_errors(errors) for errors in seen.errors if errors.code not in covered]
     names = _names(seen)
     entries = [
         replace(entry, names=names_in("".join(part.text for part in entry.parts if not part.object), names))
@@ -439,9 +442,18 @@ def _of_backups(backups: BackupState, now: datetime) -> Iterator[Attention]:
         yield _entry("backup", "warning", show, text, since=backups.succeeded)
 
 
-def _of_waiting_rows(waiting: LoggedErrors) -> Attention:
-    show = Help("Show the log", ObjectRef("log_code", waiting.code))
-    return _entry("rows-waiting", "failure", show, _sentence(waiting.message), since=waiting.newest)
+FAILING: Final[Mapping[str, tuple[AttentionCode, Severity]]] = {
+    LogCode.ROWS_WAITING: ("rows-waiting", "failure"),
+    LogCode.PRIMARY_TASK_FAILED: ("task", "failure"),
+    LogCode.CLEAN_UP_FAILED: ("clean-up", "warning"),
+}
+"""Code of the log → code and severity of the entry about it."""
+
+
+def _of_failing(failing: LoggedErrors) -> Attention:
+    code, severity = FAILING[failing.code]
+    show = Help("Show the log", ObjectRef("log_code", failing.code))
+    return _entry(code, severity, show, _sentence(failing.message), since=failing.newest)
 
 
 def _of_unrecorded(unrecorded: UnrecordedSessions) -> Attention:

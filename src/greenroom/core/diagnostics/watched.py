@@ -305,8 +305,8 @@ class Watched:
     directories: tuple[UnsynchronizedDirectory, ...] = ()
     unrecorded: UnrecordedSessions | None = None
     errors: tuple[LoggedErrors, ...] = ()
-    waiting_rows: tuple[LoggedErrors, ...] = ()
-    """The rows of each process that the database has refused in the last minutes."""
+    failing: tuple[LoggedErrors, ...] = ()
+    """The newest row of each process, and of each clean-up, about work that fails again and again."""
     certificates: tuple[CertificateWarning, ...] = ()
     filters: tuple[FailingFilter, ...] = ()
     backups: BackupState | None = None
@@ -330,7 +330,7 @@ class Watched:
             directories=self.directories if may("settings_view") else (),
             unrecorded=self.unrecorded if may("sessions_view") else None,
             errors=self.errors if may("system_view") else (),
-            waiting_rows=self.waiting_rows if may("system_view") else (),
+            failing=self.failing if may("system_view") else (),
             certificates=self.certificates if may("system_view") else (),
             filters=tuple(each for each in self.filters if sight.sees("agents_view", each.zone_id)),
             backups=self.backups if may("system_view") else None,

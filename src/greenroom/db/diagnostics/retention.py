@@ -2,22 +2,58 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, LiteralString
 
-import structlog
-
-from greenroom.core.errors import StatementCanceled
+from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import SKIP_LOCKED, delete_in_batches, deletion
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.pool.history import WINDOWS_HOURS
-
-log = structlog.get_logger(__name__)
+from greenroom.kit.concurrency import log_item_error
+from greenroom.kit.repeats import RepeatFilter
 
 COMMAND_DAYS: Final = 1
 DELIVERY_DAYS: Final = 7
 MAX_DELIVERIES: Final = 10_000
 """Maximum number of deliveries of each webhook; waiting deliveries have their own limit (`api.webhooks.delivery`)."""
+
+
+REPORTED_FAILURES: Final = 3
+"""A clean-up that failed this number of times in a row has a log row: a busy database cancels single statements."""
+REPORT_INTERVAL_S: Final = 600.0
+
+
+class CleanUps:
+    """The clean-ups of a process. One that fails does not keep the others from their work, and is tried again at the
+    next call."""
+
+    def __init__(self, logs: LogWriter) -> None:
+        self._logs = logs
+        self._failures = Counter[str]()
+        self._reports = RepeatFilter(REPORT_INTERVAL_S)
+
+    @contextmanager
+    def isolated(self, name: str) -> Generator[None]:
+        """Run the block, the clean-up of `name`. Raises Unavailable: the database is unavailable."""
+
+        def record(reason: str) -> None:
+            self._failures[name] += 1
+            number = self._failures[name]
+            if number >= REPORTED_FAILURES and self._reports.must_log(name):
+                self._logs.write(
+                    LogCode.CLEAN_UP_FAILED,
+                    f"The clean-up of {name} has failed {number} times in a row, so outdated data stays: {reason}",
+                    details={"clean_up": name},
+                )
+
+        with log_item_error("clean-up", name, record):
+            yield
+            self._failures.pop(name, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,10 +185,17 @@ _BY_COUNT: Final[dict[str, LiteralString]] = {
 }
 
 
-async def prune(db: Database, retention: RetentionLimits) -> dict[str, int]:
+_log_error: Final = partial(log_item_error, "clean-up")
+
+
+async def prune(
+    db: Database,
+    retention: RetentionLimits,
+    isolated: Callable[[str], AbstractContextManager[None]] = _log_error,
+) -> dict[str, int]:
     """Delete outdated rows. Return kind of row → number of deleted rows.
 
-    If the database cancels a statement, the rows of this kind wait for the next call.
+    If the statement of a kind fails, its rows wait for the next call. `isolated` handles the error (`CleanUps`).
     """
     values: dict[str, Any] = {
         "log_s": retention.log_days * 86400,
@@ -168,10 +211,8 @@ async def prune(db: Database, retention: RetentionLimits) -> dict[str, int]:
         "rows": retention.log_rows,
     }
     deleted: dict[str, int] = {}
-    for statements in (BY_AGE, _BY_COUNT):
+    for limit, statements in (("age", BY_AGE), ("number", _BY_COUNT)):
         for kind, statement in statements.items():
-            try:
+            with isolated(f"{kind} by {limit}"):
                 deleted[kind] = deleted.get(kind, 0) + await delete_in_batches(db, statement, values)
-            except StatementCanceled as error:
-                log.warning("the clean-up of some rows is deferred", rows=kind, reason=error.message)
     return {kind: number for kind, number in deleted.items() if number}

@@ -6,6 +6,7 @@ statements is constant, and each reads a limited number of rows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, LiteralString
@@ -36,7 +37,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.shortfalls import is_expected
 from greenroom.core.recording.session_video import MAX_SEGMENT_S, SETTING
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.batches import REPORT_INTERVAL_S
+from greenroom.db.diagnostics import batches, retention
 from greenroom.db.fleet.liveness import FREE_DISK
 from greenroom.db.fleet.managers import MANAGER_RUNS, RUNNING_WITHIN_S, list_managers
 from greenroom.db.pool.configs import StagingConfig, list_configs
@@ -146,10 +147,18 @@ _ERRORS: Final[LiteralString] = (
     " FROM (SELECT * FROM logs WHERE level = 'ERROR' AND time > now() - interval '1 hour'"
     "  ORDER BY log_id DESC LIMIT 1000) l GROUP BY code ORDER BY newest DESC"
 )
-_WAITING_ROWS: Final[LiteralString] = (
-    "SELECT DISTINCT ON (component, details) code, 1 AS number, time AS newest, message FROM logs"
-    " WHERE code = %(code)s AND time > now() - make_interval(secs => %(recent_s)s)"
-    " ORDER BY component, details, log_id DESC"
+TASKS_RECENT_S: Final = 120.0
+"""The Primary tries a failing task again, and adds a row, at least every 30 s."""
+FAILING: Final[Mapping[str, tuple[float, int]]] = {
+    LogCode.ROWS_WAITING: (2 * batches.REPORT_INTERVAL_S, 1),
+    LogCode.PRIMARY_TASK_FAILED: (TASKS_RECENT_S, 3),
+    LogCode.CLEAN_UP_FAILED: (2 * retention.REPORT_INTERVAL_S, 1),
+}
+"""Code of log rows about work that fails → the maximum age of its rows in seconds, and the minimum number of them."""
+_FAILING: Final[LiteralString] = (
+    "SELECT code, count(*) AS number, max(time) AS newest, (array_agg(message ORDER BY log_id DESC))[1] AS message"
+    " FROM logs WHERE code = %(code)s AND time > now() - make_interval(secs => %(recent_s)s)"
+    " GROUP BY code, component, details HAVING count(*) >= %(minimum)s ORDER BY newest DESC"
 )
 _BACKUPS: Final[LiteralString] = (
     "SELECT good.time AS succeeded, CASE WHEN last.result = 'failed' THEN last.time END AS failed,"
@@ -199,7 +208,11 @@ async def read_watched(db: Database, audit_target: str = "", settings: Installat
     """Read the state of the installation. `audit_target` is the syslog server that gets the audit; empty = none."""
     certificates = {"code": LogCode.CERTIFICATE_EXPIRES, "recent_s": CERTIFICATES_RECENT_S}
     filters = {"code": LogCode.WEB_FILTER_DOWN, "recent_s": FILTERS_RECENT_S}
-    waiting = {"code": LogCode.ROWS_WAITING, "recent_s": 2 * REPORT_INTERVAL_S}
+    failing = [
+        error
+        for code, (recent_s, minimum) in FAILING.items()
+        for error in await db.fetch_as(LoggedErrors, _FAILING, {"code": code, "recent_s": recent_s, "minimum": minimum})
+    ]
     return replace(
         await read_fleet(db),
         images=tuple(await db.fetch_as(ImageFailure, _IMAGES)),
@@ -211,7 +224,7 @@ async def read_watched(db: Database, audit_target: str = "", settings: Installat
         directories=tuple(await db.fetch_as(UnsynchronizedDirectory, _DIRECTORIES, {"overdue_s": OVERDUE_AFTER_S})),
         unrecorded=await db.fetch_one_as(UnrecordedSessions, _UNRECORDED, {"unrecorded_s": UNRECORDED_AFTER_S}),
         errors=tuple(await db.fetch_as(LoggedErrors, _ERRORS)),
-        waiting_rows=tuple(await db.fetch_as(LoggedErrors, _WAITING_ROWS, waiting)),
+        failing=tuple(failing),
         certificates=tuple(await db.fetch_as(CertificateWarning, _CERTIFICATES, certificates)),
         backups=await db.fetch_one_as(BackupState, _BACKUPS, {"warning_days": settings.backup_warning_days}),
         filters=tuple(await db.fetch_as(FailingFilter, _FILTERS, filters)),

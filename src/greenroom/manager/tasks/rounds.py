@@ -25,14 +25,15 @@ from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.audit import delete_old_days
-from greenroom.db.diagnostics.retention import RetentionLimits, prune
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.diagnostics.retention import CleanUps, RetentionLimits, prune
 from greenroom.db.fleet import managers
 from greenroom.db.fleet.leadership import lock_leadership
 from greenroom.db.installation import stored_settings
 from greenroom.db.pool.history import store_hourly_counts
 from greenroom.db.session.deadlines import has_work
 from greenroom.kit.clock import boottime_s
-from greenroom.kit.concurrency import convert_item_error, log_item_error, warn_of_item_error
+from greenroom.kit.concurrency import convert_item_error, warn_of_item_error
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.tasks.agents import run_agents, run_allocation_corrections, run_offers
 from greenroom.manager.tasks.context import PrimaryContext
@@ -55,8 +56,9 @@ RETENTION_INTERVAL_S: Final = 60.0
 class Retention:
     """Deletes outdated rows every `RETENTION_INTERVAL_S` while `is_primary()` returns True."""
 
-    def __init__(self, db: Database, secrets: Secrets, is_primary: Callable[[], bool]) -> None:
+    def __init__(self, db: Database, secrets: Secrets, logs: LogWriter, is_primary: Callable[[], bool]) -> None:
         self._db = db
+        self._clean_ups = CleanUps(logs)
         self._secrets = secrets
         self._is_primary = is_primary
 
@@ -81,13 +83,13 @@ class Retention:
             recording_days=settings.recording_retention_days,
             session_video_days=None if settings.audit_hold else settings.session_video_retention_days,
         )
-        with log_item_error("clean-up", "rows"):
-            if deleted := await prune(self._db, retention):
+        with self._clean_ups.isolated("rows"):
+            if deleted := await prune(self._db, retention, self._clean_ups.isolated):
                 log.info("rows past their retention were deleted", **deleted)
-        with log_item_error("clean-up", "audit"):
+        with self._clean_ups.isolated("the audit"):
             if settings.audit_retention_days and not settings.audit_hold:
                 await delete_old_days(self._db, self._secrets, settings.audit_retention_days)
-        with log_item_error("clean-up", "hours"):
+        with self._clean_ups.isolated("the counts of hours"):
             await store_hourly_counts(self._db)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from greenroom.core.access.permissions import PERMISSIONS
-from greenroom.core.diagnostics.attention import Attention, needs_attention, no_log_in
+from greenroom.core.diagnostics.attention import FAILING, Attention, needs_attention, no_log_in
 from greenroom.core.diagnostics.sentences import Help, ObjectRef
 from greenroom.core.diagnostics.watched import (
     CODES,
@@ -349,6 +349,15 @@ def test_a_certificate_of_a_gateway_that_expires():
     assert (entry.code, entry.severity, entry.sentence) == ("certificate", "warning", CERTIFICATE.sentence)
 
 
+def test_work_that_fails_again_and_again_has_an_entry_of_its_own():
+    found = entries(failing=tuple(replace(WAITING, code=code) for code in FAILING))
+    assert {(entry.code, entry.severity) for entry in found} == {
+        ("rows-waiting", "failure"),
+        ("task", "failure"),
+        ("clean-up", "warning"),
+    }
+
+
 def test_a_backup_that_failed_or_is_too_old():
     old, failed_ = only(backups=BACKUPS), replace(BACKUPS, failed=NOW, failure="the disk is full")
     assert (old.severity, old.sentence) == ("warning", "The last backup is 3 days old.")
@@ -365,7 +374,7 @@ def test_a_web_filter_that_fails_and_one_that_was_started_again():
 
 
 def test_rows_that_the_database_refuses_have_one_entry():
-    entry = only(waiting_rows=(WAITING,), errors=(WAITING,))
+    entry = only(failing=(WAITING,), errors=(WAITING,))
     assert (entry.code, entry.severity, entry.sentence) == ("rows-waiting", "failure", "2 log rows have waited.")
 
 
@@ -416,7 +425,7 @@ EVERYTHING = Watched(
     directories=(DIRECTORY,),
     unrecorded=UnrecordedSessions(number=2, people=1, since=NOW),
     errors=(ERRORS,),
-    waiting_rows=(WAITING,),
+    failing=(WAITING,),
     certificates=(CERTIFICATE,),
     filters=(FILTER, replace(FILTER, zone_id="z2")),
     backups=BACKUPS,
@@ -440,7 +449,7 @@ def test_a_caller_with_a_role_in_one_zone_sees_this_zone():
     parts = (seen.zones, seen.managers, seen.agents, seen.images, seen.pools, seen.filters)
     assert [[each.zone_id for each in part] for part in parts] == [["z2"]] * 6
     assert (seen.launches, seen.webhooks, seen.credentials, seen.backlog, seen.errors) == ((), (), (), None, ())
-    assert (seen.certificates, seen.waiting_rows, seen.unrecorded) == ((), (), None)
+    assert (seen.certificates, seen.failing, seen.unrecorded) == ((), (), None)
     assert (seen.directories, seen.backups, seen.sign_on) == ((), None, ())
 
 
