@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Attention, Me } from '../src/api/types';
 import { helpAddress } from '../src/components/objects';
-import { keyed } from '../src/pages/admin/today/AttentionList';
+import { keyed, kindsOf } from '../src/pages/admin/today/AttentionList';
 import { textOf } from '../src/pages/admin/today/FirstSteps';
 
 const entry = (code: Attention['code'], id: string, sentence: string): Attention => ({
@@ -40,4 +40,10 @@ test('a button that edits an object asks its page for the form', () => {
   const help = { title: 'Change the zone', object: { kind: 'zone' as const, id: 'z1' } };
   expect(helpAddress({ ...help, operation: 'edit' }, me)).toBe('/admin/infrastructure/zones/z1?do=edit');
   expect(helpAddress({ ...help, operation: 'open' }, me)).toBe('/admin/infrastructure/zones/z1');
+});
+
+test('the button for hidden entries names each kind once', () => {
+  const hidden = [entry('manager-disabled', 'm1', ''), entry('certificate', '', ''), entry('certificate', '', '')];
+  expect(kindsOf(hidden)).toBe('a disabled Manager, a certificate');
+  expect(kindsOf([entry('newer' as 'disk', '', '')])).toBe('newer');
 });

@@ -64,11 +64,47 @@ export function AttentionList({ today }: { today: Today }) {
           onClick={() => setWhole(!isWhole)}
           aria-expanded={isWhole}
         >
-          {isWhole ? t`Show fewer` : t`Show ${{ count: entries.length - SHOWN }} more`}
+          {isWhole
+            ? t`Show fewer`
+            : t`Show ${{ count: entries.length - SHOWN }} more: ${{ what: kindsOf(entries.slice(SHOWN)) }}`}
         </Button>
       )}
     </section>
   );
+}
+
+const KINDS: Record<Attention['code'], string> = {
+  'zone-empty': t`an empty zone`,
+  'zone-without-manager': t`a zone without a Manager`,
+  'zone-without-primary': t`a zone without a Primary`,
+  'zone-without-agent': t`a zone without an Agent`,
+  'manager-disabled': t`a disabled Manager`,
+  'manager-crash-looping': t`a Manager that restarts again and again`,
+  'manager-silent': t`a silent Manager`,
+  'agent-waits': t`a new Agent`,
+  'agent-missing': t`a missing Agent`,
+  'agent-problem': t`an Agent with a problem`,
+  'agent-disabled': t`a disabled Agent`,
+  disk: t`a full disk`,
+  image: t`an image`,
+  pool: t`a short pool`,
+  launches: t`failed launches`,
+  webhook: t`a webhook`,
+  'sign-on': t`a sign-on provider`,
+  expiry: t`an expiring credential`,
+  certificate: t`a certificate`,
+  'audit-delivery': t`events of the audit`,
+  directory: t`a directory`,
+  'web-filter': t`a web filter`,
+  'rows-waiting': t`rows that are not stored`,
+  recording: t`missing recordings`,
+  log: t`errors in the log`,
+};
+
+/** What the entries are about, each kind once, such as "a disabled Manager, a certificate". */
+export function kindsOf(entries: Pick<Attention, 'code'>[]): string {
+  // A page that is older than the server does not know the codes that were added since.
+  return [...new Set(entries.map(({ code }) => (KINDS as Partial<typeof KINDS>)[code] ?? code))].join(', ');
 }
 
 /** The entries by their objects, so that an entry whose sentence changes keeps its open panel and its focus. */
