@@ -154,7 +154,7 @@ def test_an_import_reports_each_refused_line_and_applies_the_others(
     users: Pretended, greenroom: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("greenroom.cli.configuration.users.PARALLEL", 1)  # the answers have an order
-    (tmp_path / "users.csv").write_text("username\nada\nbob\ncy\n")
+    (tmp_path / "users.csv").write_text("username,error\nada,\nbob,The name is taken.\ncy,\n")
     made = httpx.Response(201, json={"user_id": "new"})
     users.answers["POST", "/users"] = [made, problem(422, "invalid", "The password is too short."), made]
     done = greenroom("users", "import", str(tmp_path / "users.csv"), "--json")

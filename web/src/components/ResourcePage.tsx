@@ -68,7 +68,7 @@ export function ResourcePage<Row>(props: Props<Row>) {
   const hasButtons = actions ?? editName ?? remove;
   return (
     <>
-      <PageHeader title={title} actions={buttons ?? add}>
+      <PageHeader title={title} actions={buttons && add ? [buttons, add] : (buttons ?? add)}>
         {note}
       </PageHeader>
       {notice}

@@ -1,8 +1,14 @@
 import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
+import { Button } from '@mantine/core';
+import { IconFileUpload } from '@tabler/icons-react';
+import { Suspense, useState } from 'react';
+import { useAllowed } from '../../../api/auth';
 import { userCountQuery, userListQuery } from '../../../api/queries';
 import type { User } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
 import { actionsColumn, timeColumn } from '../../../components/columns';
+import { lazily } from '../../../components/lazily';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { Cut } from '../../../components/Cut';
 import type { Column } from '../../../components/tableState';
@@ -14,6 +20,8 @@ import { LastSession } from './LastSession';
 import { stateOf } from './states';
 import { UserActions } from './UserActions';
 import { CreateUser } from './UserForm';
+
+const ImportUsers = lazily<'ImportUsers', { onClose: () => void }>(() => import('./ImportUsers'), 'ImportUsers');
 
 const COLUMNS: Column<User>[] = [
   {
@@ -61,6 +69,8 @@ const rowKey = (row: User) => row.user_id;
 
 /** People → Users. */
 export function Users() {
+  const [isImporting, setImporting] = useState(false);
+  const mayImport = useAllowed()('users_create');
   const users = usePages({ sort: 'username', pages: userListQuery, count: userCountQuery });
   return (
     <ResourcePage
@@ -72,6 +82,24 @@ export function Users() {
       bulk={useBulkUsers()}
       empty={t`No users`}
       form={(_, close) => <CreateUser onClose={close} />}
-    />
+      buttons={
+        mayImport && (
+          <Button
+            key="import"
+            variant="default"
+            leftSection={<IconFileUpload size={16} aria-hidden />}
+            onClick={() => setImporting(true)}
+          >
+            <Trans context="verb">Import</Trans>
+          </Button>
+        )
+      }
+    >
+      {isImporting && (
+        <Suspense>
+          <ImportUsers onClose={() => setImporting(false)} />
+        </Suspense>
+      )}
+    </ResourcePage>
   );
 }

@@ -30,6 +30,8 @@ from greenroom.core.installation import INSTALLATION_SETTINGS
 ALL_USERS: Final = "All Users"
 SEPARATOR: Final = ";"
 """Separates the groups in a cell."""
+ERROR: Final = "error"
+"""The column of the reasons in a file of refused lines, which the console offers. It is ignored."""
 _FIELDS: Final = {definition.name: definition for definition in API["POST /users"].fields}
 _MIN_LENGTH: Final = "min_password_length"
 PARALLEL: Final = 8
@@ -111,7 +113,7 @@ def _key(username: str) -> str:
 
 
 def _header_problem(header: Sequence[str]) -> str | None:
-    if unknown := [name for name in header if name not in _FIELDS]:
+    if unknown := [name for name in header if name not in _FIELDS and name != ERROR]:
         return f"There is no column {unknown[0]!r}; the columns are {', '.join(_FIELDS)}."
     if "username" not in header:
         return "The column username is missing."
@@ -127,7 +129,7 @@ def _values(cells: Mapping[str, Any], group_names: set[str], add_error: Callable
         add_error("The line has more cells than the header; quote values that contain a comma.")
     for name, cell in cells.items():
         text = cell.strip() if isinstance(cell, str) and name != "password" else cell
-        if not name or not text:
+        if not name or not text or name == ERROR:
             continue
         if name == "groups":
             values[name] = sorted({part.strip() for part in text.split(SEPARATOR) if part.strip()} | {ALL_USERS})
