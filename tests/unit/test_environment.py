@@ -60,6 +60,12 @@ def test_a_variable_that_nothing_reads_is_named_with_the_nearest():
     ]
 
 
+def test_a_variable_of_compose_is_named_for_other_programs():
+    assert unknown_variables({"GREENROOM_PORT": "9"}) == [
+        "Only Docker Compose reads the variable GREENROOM_PORT; the most similar name is GREENROOM_API_PORT."
+    ]
+
+
 def _greenroom(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **variables}
     command = [sys.executable, "-m", "greenroom", *words]

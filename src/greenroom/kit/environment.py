@@ -29,13 +29,18 @@ OTHER_VARIABLES: Final = frozenset(
     PREFIX + name
     for name in (
         *("CONFIG", "DATA", "DESKTOP_IMAGE", "JOIN_TOKEN", "KEY", "READY_WITHIN_S", "SECRET", "URL"),
-        # deploy/compose
-        *("DATABASE", "DATABASE_LISTEN", "DATABASE_PORT", "DOCKER_SOCKET", "FURTHER_HOSTS", "HOSTNAME", "LISTEN"),
-        *("MANAGER_GATEWAY_PORT", "PORT", "SECOND_MANAGER_GATEWAY_PORT", "SECOND_MANAGER_PORT", "STREAM_PORT"),
         "KUBERNETES",  # script/kubernetes
     )
 )
 """Variables that Greenroom reads, but that are not settings of a role or a plug-in."""
+COMPOSE_VARIABLES: Final = frozenset(
+    PREFIX + name
+    for name in (
+        *("DATABASE", "DATABASE_LISTEN", "DATABASE_PORT", "DOCKER_SOCKET", "FURTHER_HOSTS", "HOSTNAME", "LISTEN"),
+        *("MANAGER_GATEWAY_PORT", "PORT", "SECOND_MANAGER_GATEWAY_PORT", "SECOND_MANAGER_PORT", "STREAM_PORT"),
+    )
+)
+"""Variables that only Docker Compose reads, in deploy/compose/.env."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -57,7 +62,7 @@ def setting_keys() -> set[str]:
 
 
 def known_variables() -> set[str]:
-    """Return every `GREENROOM_*` variable that any program reads."""
+    """Return every `GREENROOM_*` variable that a program of Greenroom reads."""
     return _variables(setting_keys()) | OTHER_VARIABLES
 
 
@@ -66,7 +71,11 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     names = _variables_without_role(environment)
     known_names = known_variables() if names else set[str]()
     unknown = sorted(name for name in names if name not in known_names)
-    return [f"No program reads the variable {name}{_suggestion(name, known_names)}." for name in unknown]
+    return [
+        f"{'Only Docker Compose' if name in COMPOSE_VARIABLES else 'No program'} reads the variable "
+        f"{name}{_suggestion(name, known_names)}."
+        for name in unknown
+    ]
 
 
 def _variables_without_role(environment: Mapping[str, str]) -> list[str]:

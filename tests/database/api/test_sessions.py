@@ -141,6 +141,16 @@ async def test_users_see_their_own_and_administrators_all(stage: Stage, with_use
     } <= set(listed)
 
 
+async def test_a_launch_answers_with_its_zone_also_if_the_user_may_not_choose_it(stage: Stage, ada: Client):
+    other = await rows.zone(stage.db, "elsewhere")
+    key = {"Idempotency-Key": "one"}
+    body = {"image_id": stage.image_id, "zone_id": other}
+    for _ in ("first", "repeated"):
+        answer = await ada.post("/api/v1/sessions", json=body, headers=key)
+        launched = answer.json()
+        assert (launched["zone_id"], launched["zone_name"]) == (stage.zone_id, "default")
+
+
 async def test_a_staged_session_shows_if_it_is_claimable_and_its_predecessor(stage: Stage):
     config_id = await stage.config()
     (old,) = await rows.staged_sessions(stage.db, config_id, stage.agent_id, 1)

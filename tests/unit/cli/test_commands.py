@@ -409,8 +409,12 @@ def test_a_warning_of_the_server_goes_to_stderr(api: Pretended, greenroom: Green
 @pytest.mark.parametrize("counted", [True, False])
 def test_a_launch_says_when_the_zone_asked_for_did_not_count(api: Pretended, greenroom: Greenroom, counted: bool):
     api.answers = FOUND | {
-        ("POST", "/sessions"): {"session_id": SESSION, "connect_url": f"/session/{SESSION}"},
-        ("GET", f"/sessions/{SESSION}"): {"zone_id": ZONE if counted else AGENT, "zone_name": "us"},
+        ("POST", "/sessions"): {
+            "session_id": SESSION,
+            "connect_url": f"/session/{SESSION}",
+            "zone_id": ZONE if counted else AGENT,
+            "zone_name": "us",
+        },
     }
     done = greenroom("sessions", "launch", "Desktop", "--user", "ann", "--zone", "eu", "--json")
     (launched,) = (json.loads(asked.content) for asked in api.asked if asked.method == "POST")

@@ -235,6 +235,8 @@ class LaunchResult:
     session_id: str
     user_id: str
     username: str
+    zone_id: str
+    zone_name: str
     token: str
     status: str
     staged: bool
@@ -311,6 +313,8 @@ class Launcher:
             session_id=placed.session_id,
             user_id=user_id,
             username=launch.username,
+            zone_id=placed.attempt.zone.zone_id,
+            zone_name=placed.attempt.zone.zone_name,
             token=self._secrets.connect_token(placed.session_id, user_id, placed.auth_epoch),
             status="assigning" if staged else "requested",
             staged=staged,
@@ -326,6 +330,8 @@ class Launcher:
             session_id=session_id,
             user_id=user_id,
             username=session.username or "",
+            zone_id=session.zone_id,
+            zone_name=session.zone_name,
             token=self._secrets.connect_token(session_id, user_id, session.auth_epoch),
             status=session.status,
             staged=session.staging_config_id is not None,

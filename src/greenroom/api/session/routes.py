@@ -178,6 +178,8 @@ async def launch_session(
         user_id=UUID(result.user_id),
         username=result.username,
         image_id=UUID(image_id),
+        zone_id=UUID(result.zone_id),
+        zone_name=result.zone_name,
         status=result.status,
         operational_status=OPERATIONAL[SessionStatus(result.status)],
         staged=result.staged,

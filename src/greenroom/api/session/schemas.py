@@ -187,6 +187,10 @@ class Launched(View):
     user_id: UUID
     username: str
     image_id: UUID
+    zone_id: Annotated[
+        UUID, Field(description="zone in which it starts; not that of the request if the user may not choose it")
+    ]
+    zone_name: str
     status: str
     operational_status: str
     staged: Annotated[bool, Field(description="true = a staged session was claimed")]

@@ -49,7 +49,7 @@ def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300
     if "user_id" not in body and call.client.server.is_local:
         body["user_id"] = NOUNS["users"].find_id(call.client, ADMIN)
     launched = call.client.post("/sessions", body)
-    call.output.print_warning(_zone_warning(call.client, launched["session_id"], body.get("zone_id")))
+    call.output.print_warning(_zone_warning(launched, body.get("zone_id")))
     launched["connect_url"] = call.client.server.url + launched["connect_url"]
     result = launched
     if wait:
@@ -57,14 +57,14 @@ def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300
     call.print_object(result if call.output.as_json else {name: result[name] for name in launched})
 
 
-def _zone_warning(client: Client, session_id: str, requested_zone: str | None) -> str | None:
+def _zone_warning(launched: Row, requested_zone: str | None) -> str | None:
     """Return a warning if the session is not in the requested zone, else None."""
-    if requested_zone is None or (session := client.get(f"/sessions/{session_id}"))["zone_id"] == requested_zone:
+    if requested_zone is None or launched["zone_id"] == requested_zone:
         return None
     return (
-        f"The session is in zone {session['zone_name']}, not in the requested zone. --zone has an effect only for users"
-        " with the group setting allow_zone_selection, and while that zone has capacity. Run greenroom sessions"
-        f" placement {session_id} for the reason."
+        f"The session is in zone {launched['zone_name']}, not in the requested zone. --zone has an effect only for"
+        " users with the group setting allow_zone_selection, and while that zone has capacity. Run greenroom sessions"
+        f" placement {launched['session_id']} for the reason."
     )
 
 
