@@ -13,6 +13,10 @@ import pytest
 from PIL import Image
 from tests.acceptance.instance import Instance, wait_for
 from tests.acceptance.members import member_of
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Close
+from websockets.typing import Subprotocol
 
 from greenroom.client import AsyncGreenroom, Desk, Greenroom, Invalid, TooLarge, WrongState
 from greenroom.kit.secrets import Secrets
@@ -233,6 +237,21 @@ def test_the_desk_is_for_its_lease_alone(instance: Instance, desk: Desk, state_u
         other.release()
         with pytest.raises(WrongState, match="The lease is over"):
             other.act({"action": "cursor_position"})
+
+
+def test_the_end_of_a_lease_closes_its_stream_with_the_reason(instance: Instance):
+    async def closed(desk: Desk) -> Close | None:
+        address = desk.urls.websocket or ""
+        async with connect(address, ssl=instance.ca(), subprotocols=[Subprotocol("binary")], proxy=None) as stream:
+            assert await stream.recv() == b"RFB 003.008\n"
+            await asyncio.to_thread(desk.release)
+            with pytest.raises(ConnectionClosed) as error:
+                await asyncio.wait_for(stream.recv(), 10)
+            return error.value.rcvd
+
+    with member_of(instance) as member, client_of(instance) as greenroom:
+        close = asyncio.run(closed(greenroom.lease("Desktop", 600, user_id=member.user_id)))
+    assert close == Close(4410, "The lease of this session has ended.")
 
 
 def test_a_recording_has_the_actions_and_their_pictures(instance: Instance):

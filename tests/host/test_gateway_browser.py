@@ -27,6 +27,7 @@ from tests.support.played import ANN, BOB
 from tests.support.waiting import eventually
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Close
 
 pytestmark = [
     pytest.mark.docker,
@@ -332,7 +333,8 @@ async def test_the_end_of_the_lease_closes_its_websockets(browsers: Browsers):
         await websocket.send('{"id": 1, "method": "Browser.getVersion"}')
         assert "product" in json.loads(await websocket.recv())["result"]
         browsers.release(ANN)
-        with pytest.raises(ConnectionClosed):
+        with pytest.raises(ConnectionClosed) as closed:
             await asyncio.wait_for(websocket.recv(), 5)
+    assert closed.value.rcvd == Close(4401, "This access to the session was revoked.")
     for name in ("cdp/json/version", "webdriver/status"):
         assert (await browsers.world.client().get(browsers.url(name))).status_code == 401

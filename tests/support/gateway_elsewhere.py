@@ -18,7 +18,7 @@ from tests.support.gateways import World, give, make_world
 from tests.support.played import ROUTE, Served, Who, serve
 
 from greenroom.agent.app import AgentHealth, RequireSecret, gateway_app
-from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
+from greenroom.agent.stream.admission import Pages, UpstreamAuth
 from greenroom.agent.stream.authorizer import StreamAuthorizer
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.viewers import StreamEvents
@@ -70,7 +70,7 @@ class Elsewhere:
                 UpstreamAuth(world.folder / "cert.pem"),
                 StreamTerminator(),
                 folder,
-                pages=ViewOnlyPages(),
+                pages=Pages(),
                 gateways=Gateways(
                     Who(),
                     world.table,

@@ -32,7 +32,7 @@ from tests.support.processes import free_port, locale_variables
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
+from greenroom.agent.stream.admission import Pages, UpstreamAuth
 from greenroom.agent.stream.authorizer import StreamAuthorizer
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.viewers import StreamEvents
@@ -125,6 +125,8 @@ class World:
 
     async def cuts_are_over(self) -> None:
         """Wait until no stream is being cut: a cut is repeated, and would end the streams of the next test."""
+        for session_id in (ANN, BOB):
+            await self.agent.closed(session_id)
         await self.cutter.wait()
 
     def reset(self) -> None:
@@ -289,7 +291,7 @@ async def make_world() -> World:
         UpstreamAuth(folder / "cert.pem"),
         cutter,
         folder,
-        pages=ViewOnlyPages(),
+        pages=Pages(),
         gateways=Gateways(Who(), table, acting=lambda: True),
         events=StreamEvents(
             refused=lambda *_: None,

@@ -12,7 +12,7 @@ import viewers  # type: ignore[import-not-found]
 from control import PERSON_HAS_CONTROL, Control, FilteredWebsocket, InputGate, refusal  # type: ignore[import-not-found]
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol import BadRequestError, Request  # type: ignore[import-not-found]  -- of the image
+from protocol import BadRequestError, Request, Websocket  # type: ignore[import-not-found]  -- of the image
 from tests.unit.test_desktop_idle import INPUT, NO_INPUT, pieces
 from watching import InputMonitor  # type: ignore[import-not-found]
 
@@ -296,7 +296,7 @@ async def test_a_websocket_passes_whole_until_a_takeover_with_answers_between_me
     program: Any = Browser()
     browser: Any = Browser()
     program.reader = asyncio.StreamReader()
-    fenced = FilteredWebsocket(control, program.reader, program, is_bidi=False)
+    fenced = FilteredWebsocket(control, program.reader, program, Websocket(program), is_bidi=False)
     lines = ["GET /devtools/browser/1 HTTP/1.1", "Sec-WebSocket-Extensions: permessage-deflate", "Upgrade: websocket"]
     carried = asyncio.create_task(fenced.upgrade(lines, (browser.reader, browser)))
     click = json.dumps({"id": 1, "method": "Input.dispatchMouseEvent"}).encode()
@@ -323,3 +323,23 @@ async def test_a_websocket_passes_whole_until_a_takeover_with_answers_between_me
     program.reader.feed_eof()
     await asyncio.wait_for(carried, 5)
     assert browser.closed
+
+
+async def test_a_close_waits_for_the_end_of_a_message_and_ends_with_the_answer():
+    program: Any = Browser()
+    browser: Any = Browser()
+    program.reader, browser.reader = asyncio.StreamReader(), asyncio.StreamReader()
+    websocket = Websocket(program)
+    filtered = FilteredWebsocket(leased(), program.reader, program, websocket, is_bidi=False)
+    carried = asyncio.create_task(filtered.carry(browser.reader, browser))
+    browser.reader.feed_data(plain(b"half", first=0x01))
+    await until(lambda: program.got.endswith(b"half"))
+    closing = asyncio.create_task(websocket.close(4410, "The session has ended."))
+    browser.reader.feed_data(plain(b" whole", first=0x80) + plain(b"late"))
+    close = plain(b"\x11\x3aThe session has ended.", first=0x88)
+    await until(lambda: program.got.endswith(close))
+    assert program.got == plain(b"half", first=0x01) + plain(b" whole", first=0x80) + close
+    program.reader.feed_data(masked(close[2:], first=0x88))
+    await asyncio.wait_for(carried, 5)
+    websocket.ended.set()
+    await asyncio.wait_for(closing, 5)

@@ -113,6 +113,7 @@ async def host(
                 inventory,
                 ImageKeeper(runtime),
                 filters,
+                streams_closed=lambda _: asyncio.sleep(0),
                 explain_failure=explain_failure,
                 disk_shortage=lambda: disk_shortage,
             ),

@@ -14,6 +14,7 @@ import pytest
 from msgspec.structs import replace as replace_fields
 from starlette.applications import Starlette
 from tests.support.played_pages import Pages
+from tests.support.waiting import eventually
 
 from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.observed import SessionSnapshot
@@ -139,6 +140,7 @@ class Agent:
         )
         self.table.authorised_changed.subscribe(authorizer.authorised_changed)
         self.guest_presence, self.handed_over = authorizer.guest_presence, authorizer.handed_over
+        self.streams_closed = authorizer.closed
         app = Starlette(routes=authorizer.routes)
         self._client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://agent")
 
@@ -327,8 +329,9 @@ async def test_after_a_restart_of_the_machine_viewers_are_asked_about_again(agen
 async def test_a_higher_epoch_forgets_the_viewer_and_cuts_their_streams(agent: Agent):
     assert await agent.status() == 200
     agent.table.put(A, epoch=2)
-    assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
     assert await agent.status() == 401  # the api still answers for epoch 1
+    await agent.streams_closed(A)
+    assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
 
 
 async def test_a_revocation_that_came_while_the_agent_was_down_cuts_too(agent: Agent):
@@ -342,8 +345,34 @@ async def test_a_full_disk_excludes_no_viewer_and_keeps_no_revoked_one(agent: Ag
     (agent.folder / "viewers.json.new").mkdir()
     assert await agent.status() == 200
     agent.table.put(A, epoch=2)
+    await agent.streams_closed(A)
     assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
     assert await agent.status() == 401
+
+
+async def test_the_page_closes_its_websockets_with_the_reason_before_they_are_cut(agent: Agent):
+    assert await agent.status() == 200
+    agent.pages.answers.clear()
+    del agent.table.rows[A]
+    agent.table.authorised_changed.emit(A)
+    closed = asyncio.create_task(agent.streams_closed(A))
+    await eventually(lambda: agent.pages.closed)
+    assert agent.pages.closed == [("https://127.0.0.1:32768", 4410, "The session has ended.")]
+    assert agent.cuts.cut == []
+    assert not closed.done(), "the container is removed only after this"
+    agent.pages.answers.set()
+    await closed
+    assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
+
+
+async def test_a_page_that_cannot_close_its_websockets_is_cut(agent: Agent):
+    agent.api.leased = agent.pages.is_foreign = True
+    assert await agent.status() == 200
+    del agent.table.rows[A]
+    agent.table.authorised_changed.emit(A)
+    await agent.streams_closed(A)
+    assert agent.pages.closed == [("https://127.0.0.1:32768", 4410, "The lease of this session has ended.")]
+    assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
 
 
 async def test_an_unchanged_list_cuts_nothing(agent: Agent):
@@ -359,6 +388,7 @@ async def test_a_successor_session_is_shown_at_the_old_address(agent: Agent):
     reply = await agent.ask(cookie="greenroom_viewer=good")
     assert reply.headers["X-Greenroom-Upstream"] == "https://127.0.0.1:40000"
     agent.table.put(B, epoch=2, address="127.0.0.1:40000")
+    await agent.streams_closed(B)
     assert agent.cuts.cut == [(B, "127.0.0.1:40000")]
 
 

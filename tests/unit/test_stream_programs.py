@@ -43,6 +43,7 @@ async def test_a_program_is_no_viewer(agent: Agent, way: dict[str, Any]):
     assert (await agent.ask(**way, websocket=True, port="4000")).status_code == 200, "without an Origin"
     assert (agent.opened, agent.api.reported_viewers) == ([], [])
     agent.table.put(A, epoch=2)
+    await agent.streams_closed(A)
     assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
 
 
@@ -223,6 +224,8 @@ async def test_no_user_sees_a_session_whose_video_is_not_stored(agent: Agent):
     assert await agent.status() == 200
     reason = "Its video could not be stored for 10 minutes."
     agent.table.put(A, closed=reason)
+    await agent.streams_closed(A)
+    assert agent.pages.closed == [("https://127.0.0.1:32768", 4401, reason)]
     assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
     reply = await agent.ask(cookie="greenroom_viewer=good")
     assert (reply.status_code, reply.headers["X-Greenroom-Reason"]) == (403, reason)

@@ -36,6 +36,8 @@ class ContainerChanges:
     images: ImageKeeper
     filters: WebFilters | None
     _: KW_ONLY
+    streams_closed: Callable[[str], Awaitable[None]]
+    """Waits until the websockets of an ended session are closed."""
     explain_failure: ExplainFailure = keep_failure
     disk_shortage: Callable[[], str] = lambda: ""
     """Returns the reason why the host has no disk for a new session; empty if it has."""
@@ -154,6 +156,7 @@ class ContainerChanges:
 
     async def _remove(self, session_id: str) -> None:
         await hold_if_armed("agent.before_remove")
+        await self.streams_closed(session_id)
         await self.runtime.remove(session_id)
         await hold_if_armed("agent.after_remove")
         if self.sessions.desired.get(session_id) is None:

@@ -7,7 +7,7 @@ that a restarted Agent opens the runtime without waiting for a Manager.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -63,7 +63,8 @@ READY_TIMEOUT_S = 5.0
 @dataclass(eq=False, kw_only=True)
 class HostServices:
     """Opens the runtime, runs the loops that use it, and provides the data about the host for the check-in. `fence` is
-    passed to the runtime: it raises RuntimeUnavailable while another replica of this Agent acts."""
+    passed to the runtime: it raises RuntimeUnavailable while another replica of this Agent acts. `streams_closed` waits
+    until the websockets of an ended session are closed."""
 
     config: AgentConfig
     identity: AgentIdentity
@@ -72,6 +73,7 @@ class HostServices:
     journal: Journal
     health: AgentHealth
     metrics: AgentMetrics
+    streams_closed: Callable[[str], Awaitable[None]]
     fence: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
@@ -252,6 +254,7 @@ class HostServices:
                     inventory,
                     images,
                     filters,
+                    streams_closed=self.streams_closed,
                     explain_failure=explain,
                     disk_shortage=lambda: shortage(self.identity.hostname, free_disk(meter.usage)),
                 ),

@@ -19,7 +19,7 @@ from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.prober import VALID_INTERVALS
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.video import SessionVideos
-from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
+from greenroom.agent.stream.admission import Pages, UpstreamAuth
 from greenroom.agent.stream.authorizer import StreamAuthorizer
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.session_cache import SessionCache
@@ -72,6 +72,7 @@ class Agent:
             health=health,
             metrics=metrics,
             fence=group.fence if group else lambda: None,
+            streams_closed=self._streams_closed,
         )
         self.check_in = CheckInLoop(
             identity=identity,
@@ -86,7 +87,7 @@ class Agent:
         )
         self.stream_terminator = StreamTerminator()
         self._upstream_auth = UpstreamAuth(settings.ca_file, settings.gateway_address)
-        self._view_only_pages = ViewOnlyPages()
+        self._pages = Pages()
         self.session_videos = SessionVideos(
             *(sessions, identity, self._upstream_auth, lambda: host.runtime),
             lambda outcome: metrics.video_segments.labels(outcome).inc(),
@@ -102,6 +103,9 @@ class Agent:
         self.image_sender = ImageSender(lambda: host.runtime, identity, self.manager_client)
         self.edge = self._edge(group) if settings.edge_url else None
 
+    async def _streams_closed(self, session_id: str) -> None:
+        await self.streams.closed(session_id)
+
     def _authorizer(self, group: ReplicaGroup | None) -> StreamAuthorizer:
         log_line = self.sessions.outbox.log_line
         return StreamAuthorizer(
@@ -110,7 +114,7 @@ class Agent:
             self._upstream_auth,
             self.stream_terminator,
             self._settings.agent_dir,
-            pages=self._view_only_pages,
+            pages=self._pages,
             gateways=Gateways(
                 self.identity,
                 self.session_cache,
@@ -182,7 +186,7 @@ class Agent:
     async def close(self) -> None:
         await self.manager_client.close()
         await self._upstream_auth.close()
-        await self._view_only_pages.close()
+        await self._pages.close()
         await self.session_videos.close()
         self.journal.close()
         self.identity.close()

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from greenroom.agent.fleet.identity import write_private
 from greenroom.agent.session.observed import SessionSnapshot
-from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
+from greenroom.agent.stream.admission import Pages, UpstreamAuth
 from greenroom.agent.stream.authorizer import StreamAuthorizer
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.session_cache import CachedSession
@@ -309,7 +309,7 @@ class Standby:
             UpstreamAuth(self._settings.ca_file, self._settings.gateway_address),
             StreamTerminator(),
             folder,
-            pages=ViewOnlyPages(),
+            pages=Pages(),
             gateways=Gateways(identity, self._copied_sessions, acting=lambda: False, replicas=self._replicas),
             events=StreamEvents(
                 refused=lambda sentence, session_id: log.info(sentence, session_id=session_id),

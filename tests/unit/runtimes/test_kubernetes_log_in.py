@@ -207,6 +207,7 @@ async def test_the_agent_names_a_kubeconfig_that_cannot_be_used_until_it_can(
         journal=unused,
         health=health,
         metrics=unused,
+        streams_closed=unused,
     )
     running = asyncio.create_task(work.run())
     try:

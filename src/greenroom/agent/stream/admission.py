@@ -1,5 +1,7 @@
-"""Checks before a viewer is admitted. The api, at the Upstream Auth Address of the session, decides if the viewer has
-access. For viewers who may only watch, the page of the session must support view-only access: it ignores their input.
+"""Checks before a viewer is admitted, and the end of the websockets of a session.
+
+The api, at the Upstream Auth Address of the session, decides if the viewer has access. For viewers who may only watch,
+the page of the session must support view-only access: it ignores their input.
 
 Such a page answers a request that has the header `VIEW_ONLY_HEADER` with the same header.
 """
@@ -115,10 +117,14 @@ def _refusal(address: str, reply: httpx2.Response) -> str:
 
 
 VIEW_ONLY_HEADER: Final = "X-Greenroom-View-Only"
+CLOSE_PATH: Final = "/close"
+CLOSE_TIMEOUT_S: Final = 0.5
+"""The time for which a page may close its websockets. Afterward, the connections are cut."""
 
 
-class ViewOnlyPages:
-    """Checks if pages ignore the input of viewers who may only watch, and remembers the pages that do."""
+class Pages:
+    """Sends requests to the pages of sessions. It checks if pages ignore the input of viewers who may only watch, and
+    remembers the pages that do."""
 
     def __init__(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -144,3 +150,17 @@ class ViewOnlyPages:
             return False
         self._confirmed.add((url, authorization))
         return True
+
+    async def close_websockets(self, url: str, authorization: str, code: int, reason: str) -> None:
+        """Let the page at `url` close its websockets with a code and a reason. Raises Unavailable: the page did not
+        close them in time, or cannot close them."""
+        body = msgspec.json.encode({"code": code, "reason": reason})
+        try:
+            answer = await self._http.post(
+                f"{url}{CLOSE_PATH}", content=body, headers={"Authorization": authorization}, timeout=CLOSE_TIMEOUT_S
+            )
+        except httpx2.HTTPError as error:
+            problem = str(error) or type(error).__name__
+            raise Unavailable(f"The page does not close its websockets: {problem}") from error
+        if not answer.is_success:
+            raise Unavailable(f"The page does not close its websockets: it answers {answer.status_code}.")

@@ -30,6 +30,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -74,6 +75,8 @@ from greenroom.kit.concurrency import wait_for
 from greenroom.kit.tcp import StreamTerminator
 from greenroom.wire.viewers import StreamRequest, StreamVerdict, ViewerReport
 
+log = structlog.get_logger(__name__)
+
 MAX_TOKENS: Final = 3
 
 
@@ -112,18 +115,25 @@ class SessionMovedError(Forbidden):
 
 LISTED_WITHIN_S, HANDED_OVER_WITHIN_S = 3.0, 10.0
 """The maximum waits for a desired list with a new guest or program, and for a hand-over or the start of a recording."""
+SESSION_ENDED, ACCESS_ENDED = 4410, 4401
+"""The close codes of websockets, in analogy to the HTTP statuses 410 and 401."""
+LEASE_ENDED: Final = "The lease of this session has ended."
 LEASE_OVER: Final = "The token is not valid here: its lease has ended or belongs to another session."
 NOT_OF_LEASE: Final = (
     "Programs must pass only the token of a lease, as `Authorization: Bearer` or after lease/ in the address."
 )
 
 
-class PageChecker(Protocol):
-    """Checks pages of sessions (agent.stream.admission)."""
+class PageClient(Protocol):
+    """Sends requests to the pages of sessions (agent.stream.admission)."""
 
     async def ignores_view_only_input(self, url: str, authorization: str) -> bool:
         """Return True if the page ignores the input of viewers who may only watch. Raises Unavailable: it does not
         answer."""
+        ...
+
+    async def close_websockets(self, url: str, authorization: str, code: int, reason: str) -> None:
+        """Close the websockets of the page with a code and a reason. Raises Unavailable: it did not close them."""
         ...
 
 
@@ -141,7 +151,7 @@ class StreamAuthorizer:
     terminator: StreamTerminator
     folder: Path
     _: KW_ONLY
-    pages: PageChecker
+    pages: PageClient
     gateways: Gateways
     events: StreamEvents
     last_fresh: Callable[[], float | None]
@@ -153,6 +163,10 @@ class StreamAuthorizer:
         self.guest_presence = GuestPresence(self._viewers, self._send_report, self.clock, self.gateways.connected)
         self._list_changed = asyncio.Event()
         self._pending_checks: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
+        self._pages: dict[str, tuple[str, str]] = {}
+        """session_id → the URL and the credential of a page with viewers. An ended session has no specification."""
+        self._closing: dict[str, asyncio.Task[None]] = {}
+        """session_id → the end of the websockets of its page."""
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -267,6 +281,8 @@ class StreamAuthorizer:
             raise Forbidden(reason)
         if viewer.address != session.address:
             self._viewers.set_address(viewer, session.address)
+        url = f"{session.spec.protocol}://{session.address}"
+        self._pages[session.session_id] = (url, page_authorization(session.spec))
         return session
 
     async def _require_view_only(self, session: SessionSnapshot) -> None:
@@ -370,11 +386,46 @@ class StreamAuthorizer:
         self._list_changed.set()
 
     def authorised_changed(self, session_id: str) -> None:
-        """Disconnect and remove the viewers who are not permitted any more, after a change of the permitted viewers."""
+        """Disconnect and remove the viewers who are not permitted any more, after a change of the permitted viewers.
+        The page closes its websockets with the reason before the connections are cut."""
         self._list_changed.set()
-        self.gateways.changed(session_id)
         session = self.sessions.get(session_id)
-        for viewer in self._viewers.forget_revoked(session_id, permitted_by(session)):
+        page = self._pages.pop(session_id, None) if session is None else self._pages.get(session_id)
+        revoked = self._viewers.forget_revoked(session_id, permitted_by(session))
+        if page is None or all(viewer.viewer_id for viewer in revoked):
+            self._disconnect(session_id, session, revoked)
+        else:
+            task = asyncio.create_task(self._close(session_id, session, revoked, page), name=f"close {session_id}")
+            self._closing[session_id] = task
+            task.add_done_callback(lambda ended: self._forget_closing(session_id, ended))
+
+    async def closed(self, session_id: str) -> None:
+        """Wait until the websockets of a session are closed whose viewers are not permitted any more."""
+        if (task := self._closing.get(session_id)) is not None:
+            await asyncio.wait({task})
+
+    def _forget_closing(self, session_id: str, ended: asyncio.Task[None]) -> None:
+        if self._closing.get(session_id) is ended:
+            del self._closing[session_id]
+
+    async def _close(
+        self, session_id: str, session: SessionSnapshot | None, revoked: list[Viewer], page: tuple[str, str]
+    ) -> None:
+        if session is not None:
+            code, reason = ACCESS_ENDED, session.closed or "This access to the session was revoked."
+        else:
+            is_leased = any(viewer.leased or viewer.is_program for viewer in revoked)
+            code, reason = SESSION_ENDED, LEASE_ENDED if is_leased else "The session has ended."
+        try:
+            await self.pages.close_websockets(*page, code, reason)
+        except Unavailable as error:  # such as a page of a third-party image; its connections are cut
+            log.info("the websockets of a session are not closed with a reason", reason=error.message)
+        finally:
+            self._disconnect(session_id, session, revoked)
+
+    def _disconnect(self, session_id: str, session: SessionSnapshot | None, revoked: list[Viewer]) -> None:
+        self.gateways.changed(session_id)
+        for viewer in revoked:
             if viewer.viewer_id:
                 local_connections = [connection for connection in viewer.connections if not connection.gateway]
                 self.terminator.cut_clients_soon(session_id, local_connections)

@@ -105,7 +105,7 @@ class Browser:
                 return refuse(writer, *refusal)
             await forward_to_port(request, DRIVER_PORT, f"session/{upload[1]}/file", reader, writer)
         elif "upgrade" in request.headers:
-            websocket = FilteredWebsocket(self.control, reader, writer, is_bidi=True)
+            websocket = FilteredWebsocket(self.control, reader, writer, request.websocket, is_bidi=True)
             lines = head_for(request, DRIVER_PORT, subpath)
             await websocket.upgrade(lines, await asyncio.open_connection(HOST, DRIVER_PORT))
         else:
@@ -116,7 +116,7 @@ class Browser:
     ) -> None:
         """Connect a program to the DevTools of a web page or of the browser. The websocket of the browser may already
         be open."""
-        websocket = FilteredWebsocket(self.control, reader, writer, is_bidi=False)
+        websocket = FilteredWebsocket(self.control, reader, writer, request.websocket, is_bidi=False)
         if (upstream := await self.unused_websocket.take(subpath)) is not None:
             accept(request, writer)
             return await websocket.carry(*upstream)

@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from protocol import (
+    CLOSE,
     CONNECTION_CLOSE,
     CONTINUATION,
     FIRST_CONTROL_OPCODE,
@@ -34,6 +35,7 @@ from protocol import (
     TEXT,
     BadRequestError,
     Request,
+    Websocket,
     body,
     copy_bytes,
     frame,
@@ -291,14 +293,12 @@ def script_error(sentence: str) -> dict[str, object]:
 class FilteredWebsocket:
     """A websocket between a program and the browser. Commands that act are refused while a person has control."""
 
-    def __init__(self, control: Control, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_bidi: bool) -> None:
+    def __init__(self, control: Control, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, websocket: Websocket, *, is_bidi: bool) -> None:
         self._control = control
         self._reader = reader
         self._writer = writer
+        self._websocket = websocket
         self._is_bidi = is_bidi
-        self._message_lock = asyncio.Lock()
-        """Locked while a message of the browser is copied to the program, so that no error is sent inside the
-        message."""
 
     async def upgrade(self, lines: Sequence[str], upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
         """Send this upgrade request to the browser, and relay the messages of both sides until one side ends."""
@@ -342,6 +342,8 @@ class FilteredWebsocket:
             if opcode >= FIRST_CONTROL_OPCODE or not is_inspected:
                 browser.write(head)
                 await copy_bytes(self._reader, browser, length)
+                if opcode == CLOSE and self._websocket.is_closing:
+                    return
                 continue
             if len(message) + length > MAX_MESSAGE_BYTES:
                 raise BadRequestError("a command is too long to be inspected")
@@ -352,7 +354,7 @@ class FilteredWebsocket:
                 if (answer := self._refusal(bytes(message))) is None:
                     browser.write(frames)
                 else:
-                    async with self._message_lock:
+                    async with self._websocket.message_lock:
                         self._writer.write(frame(TEXT, answer))
                 frames.clear()
                 message.clear()
@@ -366,7 +368,7 @@ class FilteredWebsocket:
     async def _to_program(self, browser: asyncio.StreamReader) -> None:
         while True:
             head, is_last, opcode, length = await read_head(browser)
-            async with self._message_lock:
+            async with self._websocket.message_lock:
                 self._writer.write(head)
                 await copy_bytes(browser, self._writer, length)
                 while opcode < FIRST_CONTROL_OPCODE and not is_last:

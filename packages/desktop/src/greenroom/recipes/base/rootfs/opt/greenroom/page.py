@@ -13,6 +13,7 @@ The server listens on the port NO_VNC_PORT (default 6901) and accepts the user V
     /events          notifications of copying and printing (viewers.py)
     /region          PUT: the time zone and language of the viewer's browser (viewers.py)
     /api/…           statistics of the stream (stats.py)
+    /close           the end of all websockets, for the Agent
     /cdp/…           DevTools of the session's browser, for programs; /webdriver/…: its WebDriver (browser.py)
     /desk/…          the desk, for programs that use the screen (desk.py)
     /sound           the sound of programs; /microphone: the sound that programs record (sound.py)
@@ -30,12 +31,15 @@ import asyncio
 import base64
 import ctypes
 import hmac
+import json
 import mimetypes
 import os
 import ssl
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import browser
@@ -56,7 +60,9 @@ from protocol import (
     TEXT,
     BadRequestError,
     Request,
+    Websocket,
     accept,
+    body,
     forward_request,
     frame,
     read_frame,
@@ -78,8 +84,11 @@ PROGRAM_FOLDERS = (desk.FOLDER, *browser.FOLDERS)
 """The first parts of the paths for programs that control the desktop or the browser."""
 IDLE_CLOSED = 4408
 """The close code of a websocket whose viewer gave no input for too long, in analogy to the HTTP status 408."""
+CLOSE_PATH = "/close"
+"""POST `{"code", "reason"}`: end all websockets with this close code; only for the Agent, not through a gateway."""
+MAX_CLOSE_BYTES = 1024
 CLOSE_TIMEOUT_S = 2
-"""The time limit for the viewer's browser to answer a close with `IDLE_CLOSED`."""
+"""The time limit for clients to answer a close of this side."""
 REMOVED_HEADERS = ("authorization", "connection")
 """Headers that are not sent to the program of a workspace."""
 PR_SET_DUMPABLE = 4
@@ -123,6 +132,7 @@ class Page:
         self.control = Control(password)
         self.browser = browser.Browser(self.control)
         self.desk = desk.Desk(RFB_SOCKET, self.control)
+        self.websockets: set[Websocket] = set()
 
     async def answer_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
@@ -130,7 +140,9 @@ class Page:
             timeout_s = FIRST_REQUEST_TIMEOUT_S
             while True:
                 request = Request(await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), timeout_s))
-                if not await self.answer(request, reader, writer) or not request.keeps_alive:
+                with self.opened_websocket(request, writer):
+                    continues = await self.answer(request, reader, writer)
+                if not continues or not request.keeps_alive:
                     break
                 await writer.drain()
                 timeout_s = NEXT_REQUEST_TIMEOUT_S
@@ -138,6 +150,30 @@ class Page:
             pass  # this connection has ended; the others continue
         finally:
             writer.close()
+
+    @contextmanager
+    def opened_websocket(self, request: Request, writer: asyncio.StreamWriter) -> Iterator[None]:
+        """Record the websocket of a request, if it has one, until the end of the block."""
+        if "upgrade" not in request.headers or self.program:
+            yield
+            return
+        request.websocket = websocket = Websocket(writer)
+        self.websockets.add(websocket)
+        try:
+            yield
+        finally:
+            self.websockets.discard(websocket)
+            websocket.ended.set()
+
+    async def close_websockets(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer a request for CLOSE_PATH after the clients have closed their websockets."""
+        order = json.loads(await body(request, reader, MAX_CLOSE_BYTES))
+        closing = [asyncio.create_task(one.close(int(order["code"]), str(order["reason"]))) for one in self.websockets]
+        if closing:
+            _, slow = await asyncio.wait(closing, timeout=CLOSE_TIMEOUT_S)
+            for task in slow:
+                task.cancel()
+        reply(writer, "200 OK", b"{}")
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer a request. Return False if the connection cannot be used for another request."""
@@ -147,6 +183,9 @@ class Page:
         elif not hmac.compare_digest(request.headers.get("authorization", "").encode(), self.authorization):
             challenge = 'WWW-Authenticate: Basic realm="session"'
             reply(writer, "401 Unauthorized", b"", "application/json", challenge)
+        elif request.path == CLOSE_PATH and request.method == "POST" and "x-forwarded-prefix" not in request.headers:
+            await self.close_websockets(request, reader, writer)
+            return False
         elif self.program:
             await self.program.answer(request, reader, writer)
             return False

@@ -57,6 +57,7 @@ class Request:
         self.query = dict(parse_qsl(query, keep_blank_values=True))
         pairs = (line.partition(":") for line in lines if line)
         self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        self.websocket: Websocket | None = None
 
     @property
     def keeps_alive(self) -> bool:
@@ -290,6 +291,8 @@ async def refuse_error(
 
 
 MAX_MESSAGE_BYTES = 16 << 20
+MAX_REASON_BYTES = 123
+"""The maximum length of the reason in a close frame."""
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 """Opcodes of websocket frames."""
 CONTINUATION, FIRST_CONTROL_OPCODE, MASKED = 0, 8, 128
@@ -305,6 +308,24 @@ def accept(request: Request, writer: asyncio.StreamWriter) -> None:
     if "binary" in request.headers.get("sec-websocket-protocol", ""):
         lines += ["Sec-WebSocket-Protocol: binary"]
     writer.write("\r\n".join([*lines, "", ""]).encode())
+
+
+class Websocket:
+    """An open websocket, which `close` ends from this side. `message_lock` is locked while a message is sent in
+    pieces; nothing may be sent inside the message."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self.message_lock = asyncio.Lock()
+        self.is_closing = False
+        self.ended = asyncio.Event()
+
+    async def close(self, code: int, reason: str) -> None:
+        """Send the close code and its reason, and wait until the client has closed the connection."""
+        await self.message_lock.acquire()  # it stays locked, because no message may follow
+        self.is_closing = True
+        self._writer.write(frame(CLOSE, struct.pack(">H", code) + reason.encode()[:MAX_REASON_BYTES]))
+        await self.ended.wait()
 
 
 async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
