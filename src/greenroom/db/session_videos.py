@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
@@ -105,6 +106,12 @@ VIDEOS: Final = ListDefinition(
     },
 )
 get_video: Final = VIDEOS.get
+
+
+async def videos_of(db: Database, session_ids: Sequence[str]) -> list[SessionVideo]:
+    """Return the videos of these sessions; a session that was not recorded has none."""
+    where: LiteralString = "WHERE v.session_id = ANY(%s::uuid[])"
+    return await db.fetch_as(SessionVideo, f"{VIDEOS.query} {where}", (list(session_ids),))
 
 
 VERIFIED_AT_ONCE: Final = 20

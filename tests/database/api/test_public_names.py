@@ -49,7 +49,6 @@ EMPTY = {
     "get_egress_gateways": "egress_gateways",
     "get_egress_credentials": "egress_credentials",
     "get_egress_provider_mappings": "egress_provider_mappings",
-    "get_session_recordings": "session_recordings",
 }
 
 
@@ -69,8 +68,6 @@ async def test_administrators_names_are_the_same_calls_below_admin(anonymous: Cl
 async def test_lists_of_what_is_not_here_are_empty(anonymous: Client):
     for name, key in EMPTY.items():
         assert await anonymous.published(name) == {key: []}, name
-    recordings = await anonymous.published("get_sessions_recordings", target_kasm_ids=["a", "b"])
-    assert recordings == {"kasm_sessions": {kasm: {"session_recordings": []} for kasm in ("a", "b")}}
 
 
 @pytest.mark.parametrize(

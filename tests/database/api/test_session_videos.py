@@ -356,3 +356,21 @@ async def test_a_video_remains_when_its_user_is_deleted(recorded: Recorded):
     video = await recorded.auditor.read(recorded.path)
     assert (video["username"], video["user_id"]) == (ADA, None)
     assert await recorded.problems() == []
+
+
+async def test_the_published_interface_lists_the_videos_of_sessions(recorded: Recorded):
+    await recorded.complete()
+    anonymous, session_id, other = recorded.session.anonymous, recorded.session.session_id, str(uuid.uuid4())
+    (recording,) = (await anonymous.published("get_session_recordings", target_kasm_id=session_id))[
+        "session_recordings"
+    ]
+    assert recording["recording_id"] == session_id
+    assert recording["session_recording_url"].endswith(f"/admin/session-videos/{session_id}")
+    assert recording["session_recording_download_url"] is None
+    facts = recording["session_recording_metadata"]
+    assert (facts["username"], facts["duration_s"]) == (ADA, 60.0)
+    assert await anonymous.published("get_session_recordings", target_kasm_id=other) == {"session_recordings": []}
+    ids = [session_id.replace("-", ""), other]
+    found = await anonymous.published("get_sessions_recordings", target_kasm_ids=ids)
+    assert found == {"kasm_sessions": {ids[0]: {"session_recordings": [recording]}, other: {"session_recordings": []}}}
+    assert "not an id" in await anonymous.published_refusal("get_sessions_recordings", target_kasm_ids=["a"])

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Final, cast
+from typing import Final
 
-from greenroom.core.errors import Invalid, Refused
-from greenroom.interfaces.public.calls import Answer, CallBody, public_router, requires_key
+from greenroom.core.errors import Refused
+from greenroom.interfaces.public.calls import Answer, public_router, requires_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,25 +96,6 @@ ABSENT: Final = (
 )
 
 router = public_router()
-
-VIEW_SESSIONS: Final = requires_key("sessions_view")
-
-
-@router.post("/get_session_recordings", dependencies=[VIEW_SESSIONS])
-async def get_session_recordings() -> Answer:
-    """Return the videos of a session: none. Recordings of leases are separate (docs/reference/recordings.md)."""
-    return {"session_recordings": []}
-
-
-@router.post("/get_sessions_recordings")
-async def get_sessions_recordings(call: Annotated[CallBody, VIEW_SESSIONS]) -> Answer:
-    """Return the videos of several sessions: none for each."""
-    session_ids: object = call.body.get("target_kasm_ids") or []
-    if not isinstance(session_ids, list):
-        raise Invalid("target_kasm_ids must be a list of ids.")
-    return {
-        "kasm_sessions": {str(kasm_id): {"session_recordings": []} for kasm_id in cast("list[object]", session_ids)}
-    }
 
 
 def _empty_list(key: str) -> Callable[[], Awaitable[Answer]]:

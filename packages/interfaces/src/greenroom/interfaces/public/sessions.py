@@ -11,7 +11,7 @@ from typing import Annotated, Final, cast
 
 from greenroom.api.access.accounts import default_image_of, delete_anonymous_user
 from greenroom.api.bodies import validated
-from greenroom.api.deps import Db, HubDep, LauncherDep, Logs, SecretsDep
+from greenroom.api.deps import Config, Db, HubDep, LauncherDep, Logs, SecretsDep
 from greenroom.api.events import wait_while_status_in
 from greenroom.api.session import instructions, service, share_service
 from greenroom.api.session.authorized import authorize, session_caller_of
@@ -25,6 +25,7 @@ from greenroom.core.session.authorization import Act, Kind, Verdict
 from greenroom.core.session.sharing import ShareRequest
 from greenroom.core.session.states import OPERATIONAL, LifecycleCommand, SessionStatus
 from greenroom.core.workspace.page import folders_of
+from greenroom.db import session_videos
 from greenroom.db.access.roles import read_grants
 from greenroom.db.access.users import User
 from greenroom.db.database import Database
@@ -32,6 +33,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import shares, views
 from greenroom.db.session.shares import Share
 from greenroom.db.session.views import Session, SessionFilter
+from greenroom.db.session_videos import SessionVideo
 from greenroom.interfaces.public.calls import (
     Answer,
     CallBody,
@@ -367,6 +369,56 @@ async def session_and_verdict_of(db: Database, call: CallBody, act: Act) -> tupl
         raise NotFound(f"There is no session {kasm_id} of this user; it may have been deleted.")
     kind = Kind.FOR_USERS if call.caller.may("users_auth_session", USER) else Kind.OTHER
     return session, await authorize(db, act, session_caller_of(call.caller, owner, kind), session)
+
+
+VIEW_VIDEOS: Final = requires_key("sessions_view", "session_videos_view")
+
+
+@router.post("/get_session_recordings")
+async def get_session_recordings(db: Db, config: Config, call: Annotated[CallBody, VIEW_VIDEOS]) -> Answer:
+    """Return the video of a session. Recordings of leases are separate (docs/reference/recordings.md)."""
+    session_id = call.id("target_kasm_id")
+    videos = await session_videos.videos_of(db, [session_id])
+    return {"session_recordings": [_as_recording(video, config.public_url) for video in videos]}
+
+
+@router.post("/get_sessions_recordings")
+async def get_sessions_recordings(db: Db, config: Config, call: Annotated[CallBody, VIEW_VIDEOS]) -> Answer:
+    """Return the videos of several sessions."""
+    sent: object = call.body.get("target_kasm_ids") or []
+    if not isinstance(sent, list):
+        raise Invalid("target_kasm_ids must be a list of ids.")
+    ids = {str(kasm_id): CallBody(call.change, {"id": kasm_id}, {}).id("id") for kasm_id in cast("list[object]", sent)}
+    found = {video.session_id: video for video in await session_videos.videos_of(db, list(ids.values()))}
+    return {
+        "kasm_sessions": {
+            kasm_id: {
+                "session_recordings": [_as_recording(found[session_id], config.public_url)]
+                if session_id in found
+                else []
+            }
+            for kasm_id, session_id in ids.items()
+        }
+    }
+
+
+def _as_recording(video: SessionVideo, public_url: str) -> Answer:
+    """Return the published shape of a video. It has no file that could be downloaded without a viewing."""
+    return {
+        "recording_id": video.session_id,
+        "account_id": None,
+        "session_recording_url": f"{public_url.rstrip('/')}/admin/session-videos/{video.session_id}",
+        "session_recording_download_url": None,
+        "session_recording_metadata": {
+            "kasm_id": video.session_id,
+            "username": video.username,
+            "image_friendly_name": video.image_friendly_name,
+            "start_date": format_time(video.begun),
+            "end_date": format_time(video.ended),
+            "duration_s": video.duration_ms / 1000,
+            "size_bytes": video.size_bytes,
+        },
+    }
 
 
 lifecycle_router = public_router(LifecycleRoute)
