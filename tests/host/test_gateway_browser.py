@@ -266,6 +266,8 @@ async def test_puppeteer_fills_in_a_form_and_is_refused_while_a_person_has_contr
         await browsers.give_control(2, session_id=BOB)
         run.stdin.write(b"\n")
         assert [await _line(run.stdout) for _ in range(2)] == ["Hello Zoe", "PNG"]
+        assert "The session has no file /nowhere/report.pdf." in await _line(run.stdout)
+        assert await _line(run.stdout) == "hostname"
         assert await asyncio.wait_for(run.wait(), 10) == 0
     finally:
         if run.returncode is None:

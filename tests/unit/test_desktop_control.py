@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -343,3 +344,25 @@ async def test_a_close_waits_for_the_end_of_a_message_and_ends_with_the_answer()
     await asyncio.wait_for(carried, 5)
     websocket.ended.set()
     await asyncio.wait_for(closing, 5)
+
+
+@pytest.mark.parametrize(
+    ("is_bidi", "method"), [(False, "DOM.setFileInputFiles"), (True, "input.setFiles")], ids=["DevTools", "BiDi"]
+)
+async def test_a_file_that_the_session_does_not_have_is_refused(tmp_path: Path, is_bidi: bool, method: str):
+    program: Any = Browser()
+    browser: Any = Browser()
+    program.reader, browser.reader = asyncio.StreamReader(), asyncio.StreamReader()
+    filtered = FilteredWebsocket(leased(), program.reader, program, Websocket(program), is_bidi=is_bidi)
+    carried = asyncio.create_task(filtered.carry(browser.reader, browser))
+    (tmp_path / "here").touch()
+    files = [str(tmp_path / "here"), "C:\\there.pdf"]
+    missing, present = (
+        masked(json.dumps({"id": number, "method": method, "params": {"files": paths}}).encode())
+        for number, paths in ((1, files), (2, files[:1]))
+    )
+    program.reader.feed_data(missing + present)
+    await until(lambda: browser.got == present)
+    assert b"The session has no file C:\\\\there.pdf." in program.got
+    program.reader.feed_eof()
+    await asyncio.wait_for(carried, 5)

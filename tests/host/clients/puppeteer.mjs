@@ -17,5 +17,12 @@ await once(process.stdin, 'data');
 await page.click('button');
 console.log(await page.title());
 console.log(Buffer.from(await page.screenshot()).subarray(1, 4).toString());
+const field = await page.evaluateHandle(() => {
+  document.body.append(Object.assign(document.createElement('input'), { type: 'file' }));
+  return document.body.lastChild;
+});
+console.log(await field.uploadFile('/nowhere/report.pdf').catch((error) => error.message));
+await field.uploadFile('/etc/hostname');
+console.log(await field.evaluate(({ files }) => files[0].name));
 await browser.disconnect();
 process.exit();

@@ -20,6 +20,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -79,6 +80,14 @@ PREPARATION_SCRIPTS = {
 web page with these scripts: they define functions, which do nothing until they are called, and request the document.
 After a refusal the client could never use the page. Other scripts that match pass as well; this is no additional risk,
 because a program can also leave a script in the page before a person takes control."""
+FILE_COMMANDS = (b"DOM.setFileInputFiles", b"input.setFiles")
+"""The commands of DevTools and WebDriver BiDi that put files of the session into a file field."""
+MAX_FILES_BYTES = 1 << 16
+"""Longer commands are not searched for missing files: they are scripts or pictures."""
+NO_FILE = (
+    "The session has no file {path}. Write the file into the session with the files of the lease, and pass its path "
+    "there, such as /home/kasm-user/report.pdf."
+)
 SERVER_ERROR = -32000
 """A JSON-RPC error code."""
 SCRIPTS = frozenset({"Runtime.evaluate", "Runtime.callFunctionOn", "Runtime.awaitPromise"})
@@ -283,6 +292,18 @@ def refusal(message: bytes, sentence: str, *, is_bidi: bool) -> bytes | None:
     return json.dumps({**ids, "error": {"code": SERVER_ERROR, "message": sentence}}).encode()
 
 
+def missing_file(message: bytes) -> str | None:
+    """The first file that a command puts into a file field and that is not in the session, in which the browser would put
+    an empty file into the field; None if there is none."""
+    if not any(method in message for method in FILE_COMMANDS):
+        return None
+    try:
+        paths = json.loads(message)["params"]["files"]
+        return next((path for path in paths if not os.path.isfile(path)), None)
+    except (ValueError, KeyError, TypeError):
+        return None  # the browser refuses the command
+
+
 def script_error(sentence: str) -> dict[str, object]:
     """The result of a script that raised an error with this message."""
     error = {"type": "object", "subtype": "error", "className": "Error", "description": f"Error: {sentence}"}
@@ -291,7 +312,8 @@ def script_error(sentence: str) -> dict[str, object]:
 
 
 class FilteredWebsocket:
-    """A websocket between a program and the browser. Commands that act are refused while a person has control."""
+    """A websocket between a program and the browser. Commands that act are refused while a person has control, and always
+    those that put a missing file into a field."""
 
     def __init__(self, control: Control, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, websocket: Websocket, *, is_bidi: bool) -> None:
         self._control = control
@@ -338,7 +360,7 @@ class FilteredWebsocket:
             if not head[1] & MASKED:
                 raise BadRequestError("a frame has no mask")
             if CONTINUATION < opcode < FIRST_CONTROL_OPCODE:
-                is_inspected = bool(self._control.viewer)
+                is_inspected = bool(self._control.viewer) or (is_last and length <= MAX_FILES_BYTES)
             if opcode >= FIRST_CONTROL_OPCODE or not is_inspected:
                 browser.write(head)
                 await copy_bytes(self._reader, browser, length)
@@ -361,6 +383,8 @@ class FilteredWebsocket:
                 await asyncio.gather(browser.drain(), self._writer.drain())
 
     def _refusal(self, message: bytes) -> bytes | None:
+        if (path := missing_file(message)) is not None:
+            return refusal(message, NO_FILE.format(path=path[:200]), is_bidi=self._is_bidi)
         if not self._control.viewer:  # control was handed back while the message arrived
             return None
         return refusal(message, f"held: {self._control.refusal()}", is_bidi=self._is_bidi)
