@@ -109,7 +109,14 @@ async def _page(
 
 
 Paging = Annotated[Page, Depends(_page)]
-Search = Annotated[str, Query(alias="q", description="only rows with all these words; `zone:eu` searches one column")]
+MAX_SEARCH: Final = 1000
+"""Maximum characters of a search: the `Link` header, which repeats it, must fit into a buffer of the gateway."""
+Search = Annotated[
+    str,
+    Query(
+        alias="q", max_length=MAX_SEARCH, description="only rows with all these words; `zone:eu` searches one column"
+    ),
+]
 Sorting = Annotated[str, Query(alias="sort", description="column; with - in front for descending order")]
 Counting = Annotated[
     bool,

@@ -20,12 +20,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
 from greenroom.api.diagnostics.audit_events import begin_operation
-from greenroom.api.hardening import LOGIN_COOKIE
+from greenroom.api.hardening import LOGIN_COOKIE, host_name
 from greenroom.api.scopes import ListScope, ObjectScope
 from greenroom.core.access.networks import are_within, is_inside
 from greenroom.core.access.permissions import (
@@ -37,6 +38,7 @@ from greenroom.core.access.permissions import (
 )
 from greenroom.core.access.roles import PlaceKind, codes_in, places_with
 from greenroom.core.errors import Forbidden, NotFound, PasswordChangeRequired, SecondFactorRequired, Unauthenticated
+from greenroom.core.fleet.addresses import HTTPS_PORT
 from greenroom.db.access.api_keys import ApiKey, touch_key
 from greenroom.db.access.credentials import find_login, touch_login
 from greenroom.db.database import Database
@@ -259,6 +261,13 @@ def client_address(request: Request) -> str:
 def origin_of(request: Request) -> str:
     """Return the origin (scheme and host) at which the caller addressed the console; the host was checked before."""
     return f"https://{request.headers['host']}"
+
+
+def console_origin(request: Request) -> str:
+    """Return the origin of the console at the requested host: its port is that of the public address, because pages of
+    sessions and of other programs may be at all other ports of the host."""
+    port = urlsplit(request.app.state.config.public_url).port or HTTPS_PORT
+    return f"https://{host_name(request.headers['host'])}{'' if port == HTTPS_PORT else f':{port}'}"
 
 
 async def authenticate(request: Request) -> Caller:

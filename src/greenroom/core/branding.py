@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Final
 from urllib.parse import urlsplit
 
 from greenroom.core.errors import Invalid
+from greenroom.core.text import refused_character
 
 BRANDING_LENGTHS: Final = {"installation_name": 60, "login_notice": 1000, "support_url": 500}
 """Setting → maximum number of characters."""
-_REFUSED_CATEGORIES: Final = ("Cc", "Cs")
-"""Control characters and unpaired surrogates."""
 
 
 def check_branding(name: str, value: str) -> None:
-    """Check the value of a setting of `BRANDING_LENGTHS`. Raises Invalid: it is too long, contains control characters,
-    or is no address for a link."""
+    """Check the value of a setting of `BRANDING_LENGTHS`. Raises Invalid: it is too long, contains a control character
+    or an invisible one, such as one that reverses the direction of writing, or is no address for a link."""
     if len(value) > BRANDING_LENGTHS[name]:
         raise Invalid(f"`{name}` may have at most {BRANDING_LENGTHS[name]} characters, not {len(value)}.")
-    if any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in value.replace("\n", "")):
-        raise Invalid(f"`{name}` contains a control character; remove it.")
+    for line in value.split("\n"):
+        if character := refused_character(line):
+            raise Invalid(f"`{name}` contains a control or invisible character; remove {character}.")
     if name == "support_url" and value and not _is_link(value):
         raise Invalid("`support_url` must be an address that begins with https:// or mailto:.")
 

@@ -33,10 +33,17 @@ def normal_line(text: str) -> str:
     field.
     """
     line = unicodedata.normalize("NFC", text).strip()
+    if character := refused_character(line):
+        raise ValueError(f"must be one line without control or invisible characters; remove {character}")
+    return line
+
+
+def refused_character(line: str) -> str | None:
+    """Return the code of a character that `normal_line` refuses, such as U+202E; None if there is none."""
     for index, character in enumerate(line):
         if _is_refused(character) and not _is_needed_joiner(line, index):
-            raise ValueError(f"must be one line without control or invisible characters; remove U+{ord(character):04X}")
-    return line
+            return f"U+{ord(character):04X}"
+    return None
 
 
 def normal_name(text: str) -> str:

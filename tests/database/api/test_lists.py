@@ -361,6 +361,12 @@ async def test_an_unknown_query_parameter_is_refused(admin: Client, address: str
     assert answer.json()["detail"].startswith(sentence)
 
 
+@pytest.mark.parametrize("path", ["users", "sessions", "audit", "logs", "session-videos"])
+async def test_a_search_is_short_enough_for_the_address_of_the_next_page(admin: Client, path: str):
+    assert (await admin.get(f"/api/v1/{path}", params={"q": "a" * 1000})).status_code == 200
+    assert (await admin.get(f"/api/v1/{path}", params={"q": "a" * 1001})).status_code == 422
+
+
 async def test_a_cursor_of_another_order_and_an_unknown_order_are_refused(admin: Client, shown: list[dict[str, Any]]):
     del shown
     first = await admin.get(PATH, params={"limit": 2, "sort": "zone"})

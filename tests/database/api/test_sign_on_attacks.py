@@ -208,6 +208,17 @@ async def test_a_log_in_leads_to_no_other_site(anonymous: Client, path: str):
 
 
 @pytest.mark.usefixtures("offered")
+async def test_a_provider_sends_users_only_to_the_port_of_the_console(anonymous: Client):
+    answer = await anonymous.post(
+        "/api/v1/sign-on/campus/start",
+        json={"next": "/"},
+        headers={"Host": "localhost:1", "Sec-Fetch-Site": "same-origin"},
+    )
+    assert answer.status_code == 200, answer.text
+    assert "redirect_uri=https%3A%2F%2Flocalhost%3A8443%2Fapi" in answer.json()["url"]
+
+
+@pytest.mark.usefixtures("offered")
 async def test_a_page_of_another_site_cannot_begin_a_log_in(anonymous: Client):
     answer = await anonymous.post(
         "/api/v1/sign-on/campus/start", json={"next": "/"}, headers={"Sec-Fetch-Site": "cross-site"}
@@ -269,6 +280,12 @@ async def test_a_log_in_with_too_many_values_is_refused(
     assert await forged(forger, anonymous) == "/?sign-on=wrong-token"
     assert "The claim groups has 10001 values; the maximum is 10000." in await cause_of_refusal(app, db)
     assert await rows_of_users(db) == before
+
+
+async def test_an_issuer_fits_into_an_index(admin: Client):
+    body = {"name": "long", "title": "Long", "protocol": "saml", "client_id": "x"}
+    refusal = await admin.refused(422, f"POST {PROVIDERS}", body | {"issuer": "部" * 500})
+    assert "issuer: must have at most 1000 bytes" in refusal
 
 
 async def test_a_rule_has_at_most_three_stars(admin: Client, forger: Forger):

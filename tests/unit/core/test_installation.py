@@ -107,8 +107,10 @@ def test_texts_of_the_log_in_page_have_a_maximum_length(name: str, most: int):
 def test_a_notice_may_have_several_lines_and_no_control_characters():
     for notice in ("For staff.\nBe kind.", "24\u00a0h", "For women in IT \U0001f469\u200d\U0001f4bb"):
         assert validated_installation("login_notice", notice) == notice
-    with pytest.raises(Invalid, match="control character"):
+    with pytest.raises(Invalid, match="control or invisible character; remove U\\+001B"):
         validated_installation("login_notice", "For\x1b staff.")
+    with pytest.raises(Invalid, match="remove U\\+202E"):
+        validated_installation("login_notice", "For staff.\nLog in at \u202emoc.elpmaxe")
 
 
 def test_of_another_kind_nothing_is_taken():

@@ -216,7 +216,7 @@ export const SERVER_TEXTS = [
   msg({ id: "server:must be an object", message: "must be an object" }),
   msg({ id: "server:must be less than {0}", message: "must be less than {0}" }),
   msg({ id: "server:must be more than {0}", message: "must be more than {0}" }),
-  msg({ id: "server:must be one line without control or invisible characters; remove U+{0}", message: "must be one line without control or invisible characters; remove U+{0}" }),
+  msg({ id: "server:must be one line without control or invisible characters; remove {0}", message: "must be one line without control or invisible characters; remove {0}" }),
   msg({ id: "server:must be one of the permitted values, not {0}", message: "must be one of the permitted values, not {0}" }),
   msg({ id: "server:must be true or false", message: "must be true or false" }),
   msg({ id: "server:must be {0} or less", message: "must be {0} or less" }),

@@ -12,7 +12,6 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import webauthn
@@ -28,12 +27,10 @@ from webauthn.helpers.structs import (
 
 from greenroom.api.bodies import Json
 from greenroom.api.hardening import host_name
-from greenroom.api.security import origin_of
+from greenroom.api.security import console_origin, origin_of
 from greenroom.core.errors import Refused
-from greenroom.core.fleet.addresses import HTTPS_PORT
 from greenroom.db.access.second_factors import NewFactor, SecondFactor
 from greenroom.db.access.users import User
-from greenroom.kit.config import ApiConfig
 
 CHALLENGE_VALID_S: Final = 300
 VERIFICATION: Final = UserVerificationRequirement.REQUIRED
@@ -59,14 +56,6 @@ def rp_id_of(request: Request) -> str:
             raise Refused(f"Passkeys work only at the port of the console. Open {expected}.") from None
         return host
     raise Refused("Passkeys need a host name. Open the console by its name instead of its IP address.")
-
-
-def console_origin(request: Request) -> str:
-    """Return the origin of the console at the requested host: its port is that of the public address, because pages of
-    sessions and of other programs may be at all other ports of the host."""
-    config: ApiConfig = request.app.state.config
-    port = urlsplit(config.public_url).port or HTTPS_PORT
-    return f"https://{host_name(request.headers['host'])}{'' if port == HTTPS_PORT else f':{port}'}"
 
 
 def creation_options(rp_id: str, user: User, factors: Sequence[SecondFactor], challenge: bytes) -> Json:

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from greenroom.api.bodies import Text, View
 from greenroom.api.deps import Db, Logs
-from greenroom.api.paging import Paging
+from greenroom.api.paging import MAX_SEARCH, Paging
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires
 from greenroom.core.audit import ChainedEvent, Result, read_details
@@ -78,7 +78,10 @@ class AuditQuery(BaseModel):
 class AuditListQuery(AuditQuery):
     """The filter and the order of a list of events."""
 
-    q: Annotated[str, Field(description="only events with all these words; `actor:ada` searches one column")] = ""
+    q: Annotated[
+        str,
+        Field(max_length=MAX_SEARCH, description="only events with all these words; `actor:ada` searches one column"),
+    ] = ""
     sort: Annotated[str, Field(description="column; with - in front for descending order")] = str(NEWEST_FIRST)
     count: Annotated[
         bool, Field(description="return the number of events in X-Total-Count; 10000+ = at least 10,000")

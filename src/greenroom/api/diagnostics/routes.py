@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from greenroom.api.bodies import Body, Text, View
 from greenroom.api.deps import Db
-from greenroom.api.paging import Paging
+from greenroom.api.paging import MAX_SEARCH, Paging
 from greenroom.api.problems import api_router
 from greenroom.api.security import requires
 from greenroom.core.log_codes import Level
@@ -136,7 +136,7 @@ class LogQuery(BaseModel):
     )
     component: Annotated[Text | None, Field(description="one of api, manager, agent …")] = None
     code: Annotated[Text | None, Field(description="for example staging-violation")] = None
-    q: Annotated[Text | None, Field(description="text in the message")] = None
+    q: Annotated[Text | None, Field(max_length=MAX_SEARCH, description="text in the message")] = None
     since: Since = None
     until: Until = None
     zone_name: Annotated[Text | None, Field(description="rows about this zone")] = None

@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from greenroom.api.bodies import Text, View
 from greenroom.api.deps import Db, Logs, SecretsDep
-from greenroom.api.paging import Paging
+from greenroom.api.paging import MAX_SEARCH, Paging
 from greenroom.api.problems import api_router
 from greenroom.api.recording import session_videos as service
 from greenroom.api.security import Caller, requires
@@ -83,7 +83,10 @@ class SessionVideoQuery(BaseModel):
     is_over: Annotated[
         bool | None, Field(description="true = only recordings that have ended; false = only those that continue")
     ] = None
-    q: Annotated[str, Field(description="only videos with all these words; `user:ada` searches one column")] = ""
+    q: Annotated[
+        str,
+        Field(max_length=MAX_SEARCH, description="only videos with all these words; `user:ada` searches one column"),
+    ] = ""
     sort: Annotated[str, Field(description="column; with - in front for descending order")] = str(NEWEST_FIRST)
     count: Annotated[
         bool, Field(description="return the number of videos in X-Total-Count; 10000+ = at least 10,000")

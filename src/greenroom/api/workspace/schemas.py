@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 from greenroom.api.bodies import Body, Json, JsonObject, Name, Text, View
 from greenroom.core.catalogue.fetch_methods import FetchMethod, ImageProgress
 from greenroom.core.errors import Invalid
+from greenroom.core.fleet.addresses import picture_problem
 from greenroom.core.web_filter import MAX_DOMAINS, normal_domain
 from greenroom.core.workspace import exec_config, page, run_config
 from greenroom.core.workspace.definition import PullPolicy, reference_problem
@@ -205,7 +206,7 @@ class ImageFields(Body):
 
     description: Text = ""
     notes: Annotated[Text, Field(description="notes for administrators; not visible to users")] = ""
-    image_src: Annotated[Text, Field(description="address of the picture")] = ""
+    image_src: Annotated[Text, _validated_by_problem(picture_problem), Field(description="address of the picture")] = ""
     enabled: Annotated[bool, Field(description="users can launch it, and Agents fetch its image")] = True
     hidden: Annotated[bool, Field(description="not listed on the launcher")] = False
     cores: Cores = 2.0

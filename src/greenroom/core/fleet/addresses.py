@@ -236,6 +236,18 @@ _FORBIDDEN: Final = re.compile(r"[\s\x00-\x1f\x7f\"'`<>\\^{|}]")
 _PAGE_HOST: Final = re.compile(r"[^!$&()*+,;=%@/?#]+")
 
 
+def picture_problem(address: str) -> str | None:
+    """Return the reason why the console cannot show the picture at this address, as a clause; None if it can."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "the address is not valid"
+    is_path = not parts.scheme and not parts.netloc
+    if not (is_path or parts.scheme in ("https", "http")) or "\\" in address or not address.isprintable():
+        return "the address of a picture must begin with https:// or http://, or be a path of the console"
+    return None
+
+
 def web_address_problem(text: str) -> str | None:
     """Return the reason why a session cannot open this address, as a clause; None if it can."""
     if not text.lower().startswith(("http://", "https://")):

@@ -14,6 +14,7 @@ from greenroom.core.fleet.addresses import (
     host_problem,
     parse_entry,
     parse_origin,
+    picture_problem,
     refusal_of_origin,
     stream_origin,
 )
@@ -178,6 +179,25 @@ def test_an_address_that_can_be_saved(text: str):
 )
 def test_an_address_that_cannot_be_saved_is_refused_with_the_reason(texts: tuple[str, ...], problem: str):
     assert {host_problem(text) for text in texts} == {problem}
+
+
+def test_a_picture_is_at_a_web_address_or_a_path_of_the_console():
+    for address in (
+        "",
+        "/api/v1/pictures/1",
+        "img/firefox.png",
+        "https://example.org/a.png",
+        "http://example.org/a.png",
+    ):
+        assert picture_problem(address) is None, address
+    for address in (
+        "javascript:alert(1)",
+        "data:image/png;base64,AA",
+        "//evil.example/x",
+        "/\\evil.example",
+        "https://[::1",
+    ):
+        assert picture_problem(address) is not None, address
 
 
 def test_a_port_is_refused_where_it_is_a_field_of_its_own():

@@ -17,7 +17,7 @@ from greenroom.api.access.login_tokens import set_login_cookie
 from greenroom.api.deps import Db, FailedAttemptsDep, Logs
 from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.api.problems import api_router
-from greenroom.api.security import Caller, authenticate, client_address, origin_of, public_route, requires
+from greenroom.api.security import Caller, authenticate, client_address, console_origin, public_route, requires
 from greenroom.core.errors import Forbidden, NotFound, SetupError, Unauthenticated, Unavailable
 from greenroom.core.text import one_line
 from greenroom.db.access import credentials
@@ -97,7 +97,7 @@ async def _begin_attempt(
 ) -> AddressView:
     try:
         provider = await context.enabled_provider(provider_name)
-        attempt = new_attempt(provider, origin_of(request), path=path, link_to=link_to)
+        attempt = new_attempt(provider, console_origin(request), path=path, link_to=link_to)
         url = await _log_in_url(context, provider, attempt)
     except SignOnRefused as error:
         raise NotFound(error.refusal.sentence) from error
@@ -231,7 +231,7 @@ async def log_out_at_provider(
         endpoint = None  # the provider does not answer; the log-in at Greenroom has ended anyway
     if endpoint is None:
         return LogoutView(url=None)
-    values = {"client_id": provider.client_id, "post_logout_redirect_uri": f"{origin_of(request)}/"}
+    values = {"client_id": provider.client_id, "post_logout_redirect_uri": f"{console_origin(request)}/"}
     if len(id_token) <= MAX_HINT_CHARACTERS:
         values["id_token_hint"] = id_token
     separator = "&" if "?" in endpoint else "?"

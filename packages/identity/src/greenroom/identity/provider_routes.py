@@ -19,7 +19,7 @@ from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
-from greenroom.api.security import origin_of, requires
+from greenroom.api.security import console_origin, requires
 from greenroom.core.access.roles import codes_granted
 from greenroom.core.diagnostics.attention import no_log_in
 from greenroom.core.errors import Invalid, Refused
@@ -307,7 +307,7 @@ async def _new_service_key(change: CallerChange, name: str) -> bytes:
 
 
 def _diagnosis_of(provider: SignOnProvider, context: SignOnContext, request: Request) -> Diagnosis:
-    origin = origin_of(request)
+    origin = console_origin(request)
     if provider.protocol == "saml":
         return SamlDiagnosis(context, provider, origin)
     return OidcDiagnosis(provider, context.client_secret(provider), redirect_uri(origin, provider.name))
@@ -331,7 +331,7 @@ async def _run_test(provider: SignOnProvider, context: SignOnContext, request: R
 
 
 def _view(provider: SignOnProvider, request: Request, warnings: Sequence[str] = ()) -> ProviderView:
-    callback = redirect_uri(origin_of(request), provider.name)
+    callback = redirect_uri(console_origin(request), provider.name)
     address = callback.removesuffix("callback")
     return ProviderView.of(
         provider,

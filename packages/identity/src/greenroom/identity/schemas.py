@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from pydantic import AfterValidator, Field
@@ -21,8 +21,19 @@ ProviderName = Annotated[
     Field(description="name of the provider, part of its redirect URI; it cannot be changed"),
 ]
 Title = Annotated[Name, Field(max_length=60, description="text of its button on the log-in page")]
+MAX_ISSUER_BYTES: Final = 1000
+"""An index contains the issuer with the subject of a user, and an entry of an index has at most 2,704 bytes."""
+
+
+def _indexable(issuer: str) -> str:
+    if len(issuer.encode()) > MAX_ISSUER_BYTES:
+        raise ValueError(f"must have at most {MAX_ISSUER_BYTES} bytes")
+    return issuer
+
+
 Issuer = Annotated[
     Line,
+    AfterValidator(_indexable),
     Field(
         min_length=1,
         max_length=500,

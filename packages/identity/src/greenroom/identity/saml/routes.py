@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from greenroom.api.deps import FailedAttemptsDep
 from greenroom.api.problems import api_router
-from greenroom.api.security import origin_of, public_route
+from greenroom.api.security import console_origin, public_route
 from greenroom.core.errors import Invalid, NotFound
 from greenroom.core.text import one_line
 from greenroom.identity.attempts import redirect_uri
@@ -43,8 +43,8 @@ async def read_service_metadata(provider_name: str, request: Request, context: S
         provider = await context.enabled_provider(provider_name, "saml")
     except SignOnRefused as error:
         raise NotFound(error.refusal.sentence) from error
-    callback = redirect_uri(origin_of(request), provider.name)
-    log_out = log_out_uri(origin_of(request), provider.name)
+    callback = redirect_uri(console_origin(request), provider.name)
+    log_out = log_out_uri(console_origin(request), provider.name)
     certificate = service.service_key_of(context, provider).x509
     content = service_metadata(provider.client_id, callback, log_out, certificate)
     return Response(content, media_type="application/samlmetadata+xml")
@@ -68,7 +68,7 @@ async def receive_saml_response(
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     try:
         provider = await context.enabled_provider(provider_name, "saml")
-        recipient = redirect_uri(origin_of(request), provider.name)
+        recipient = redirect_uri(console_origin(request), provider.name)
         code = await service.receive_response(context, provider, form.get("SAMLResponse", [""])[0], recipient)
     except SignOnRefused as refused:
         failed_attempts.count_failure(request, "sign-on")
@@ -97,7 +97,7 @@ async def log_out_by_saml(
     name = one_line(provider_name)
     try:
         provider = await context.enabled_provider(provider_name, "saml")
-        address = log_out_uri(origin_of(request), provider.name)
+        address = log_out_uri(console_origin(request), provider.name)
         answer = await logout.answer_request(context, provider, request.url.query, address)
     except (SignOnRefused, ProviderFailed, SamlRefused) as error:
         if not isinstance(error, ProviderFailed):
