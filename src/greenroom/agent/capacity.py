@@ -114,6 +114,7 @@ class CapacityMeter:
             disk_free_inodes=used.disk_free_inodes,
             disk_kept_bytes=self.disk_kept_bytes,
             runtime_classes=capacity.runtime_classes,
+            mount_folders=capacity.mount_folders,
             simulated=capacity.simulated,
             pauses=capacity.can_pause,
             # a runtime that runs the web filters itself cannot add secrets to the requests of sessions

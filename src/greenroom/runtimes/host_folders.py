@@ -63,6 +63,11 @@ class HostFolders:
         self.volumes_folder = str(volumes_folder)
         self.allowed = [str(folder).rstrip("/") for folder in allowed]
 
+    @property
+    def permitted(self) -> tuple[str, ...]:
+        """The folders below which sessions may mount folders."""
+        return tuple(dict.fromkeys((*self.allowed, self.volumes_folder)))
+
     def resolve(self, mount: Mount) -> Mount:
         """Return the mount with its folder on this host."""
         home = home_of(mount.source)
@@ -117,10 +122,9 @@ class HostFolders:
     def _check_source(self, source: str) -> None:
         if problem := source_problem(source, self.private, self.volumes_folder):
             raise StartError(problem)
-        permitted = list(dict.fromkeys((*self.allowed, self.volumes_folder)))
-        if not any(is_within(source, folder) for folder in permitted):
+        if not any(is_within(source, folder) for folder in self.permitted):
             raise StartError(
-                f"{source} cannot be mounted: this host allows only folders below {', '.join(permitted)}. Its"
+                f"{source} cannot be mounted: this host allows only folders below {', '.join(self.permitted)}. Its"
                 " administrator names others in the Agent's setting GREENROOM_VOLUME_FOLDERS."
             )
 

@@ -71,6 +71,8 @@ class Usage(Message, frozen=True, kw_only=True):
     """The host accepts no new session if it has less free disk than this."""
     runtime_classes: tuple[str, ...] = ()
     """The runtimes that a workspace may request, in addition to the default runtime of Docker."""
+    mount_folders: tuple[str, ...] | None = None
+    """The folders of the host below which sessions may mount folders; None = not known."""
     simulated: bool = False
     """True if its sessions have no containers."""
     pauses: bool = True

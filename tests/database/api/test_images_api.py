@@ -256,6 +256,22 @@ async def test_a_workspace_that_no_agent_can_hold_is_saved_with_a_warning(stage:
     assert warning.startswith("No Agent can hold a session of this workspace: it needs 1000 cores and 1000000.0 GB")
 
 
+async def test_folders_that_no_agent_may_mount_are_saved_with_a_warning(stage: Stage):
+    path = f"/api/v1/images/{stage.image_id}"
+    mapping = {"/srv/shared/{user_id}": {"bind": "/shared"}}
+    unknown = await stage.admin.change(path, volume_mappings=mapping)
+    assert not [warning for warning in unknown["warnings"] if "mount" in warning], "the Agent has reported no folders"
+    await stage.db.write('UPDATE agents SET usage = \'{"mount_folders": ["/var/lib/greenroom/volumes"]}\'')
+    refused = "No Agent may mount {}, so sessions with it cannot start: the hosts allow only folders below /var/lib/"
+    assert [
+        w for w in (await stage.admin.read(path))["warnings"] if w.startswith(refused.format("/srv/shared/{user_id}"))
+    ]
+    await stage.admin.change(path, volume_mappings={}, persistent_profile_path="/home/x/{username}")
+    assert [w for w in (await stage.admin.read(path))["warnings"] if w.startswith(refused.format("/home/x/{username}"))]
+    await stage.db.write('UPDATE agents SET usage = \'{"mount_folders": ["/home/x"]}\'')
+    assert not [w for w in (await stage.admin.read(path))["warnings"] if "mount" in w]
+
+
 async def test_an_image_that_no_agent_has_is_saved_with_a_warning(stage: Stage):
     made = await stage.admin.make("/api/v1/images", name="a/b:1", friendly_name="Small", cores=0.1, memory=512_000_000)
     path = f"/api/v1/images/{made['image_id']}"

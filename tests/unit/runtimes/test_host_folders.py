@@ -71,3 +71,10 @@ def test_the_own_folder_may_be_mounted_in_private_surroundings(tmp_path: Path):
     for other in (tmp_path, tmp_path / "keys", tmp_path / "volumes2"):
         with pytest.raises(StartError, match="belongs to the host itself"):
             folders.prepare([Mount(source=str(other), target="/mnt/x")], "s")
+
+
+def test_the_folders_that_an_agent_reports_are_those_that_it_mounts():
+    folders = HostFolders(allowed=["/srv/shared/"], volumes_folder="/srv/volumes")
+    assert folders.permitted == ("/srv/shared", "/srv/volumes")
+    with pytest.raises(StartError, match="only folders below /srv/shared, /srv/volumes"):
+        folders.prepare([Mount(source="/srv/other", target="/x")], "s")

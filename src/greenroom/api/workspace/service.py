@@ -19,7 +19,7 @@ from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import seal_variables, unseal_variables
 from greenroom.core.pool.rotation import rollover
 from greenroom.core.workspace.definition import Definition, require_consistent, token_problem, with_defaults
-from greenroom.core.workspace.volumes import home_write_warning
+from greenroom.core.workspace.volumes import home_write_warning, unmountable_warning
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.catalogue import set_origin
 from greenroom.db.database import Database
@@ -52,6 +52,8 @@ async def with_warnings(db: Database, image: WorkspaceRow, *, compare_agents: bo
     if compare_agents:
         agents = await images.offers_for_image(db, image.image_id)
         warnings += [_capacity_warning(agents, image), _image_warning(agents, image)]
+        paths = [*image.volume_mappings, *([image.persistent_profile_path] if image.persistent_profile_path else [])]
+        warnings.append(unmountable_warning(paths, [agent.mount_folders for agent in agents]))
     if path := image.persistent_profile_path:
         user_sets = await group_similar_users(db, image.facts)
         warnings.append(unused_profile_warning(image.friendly_name, path, (similar.facts for similar in user_sets)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from greenroom.core.errors import Invalid
@@ -106,6 +106,23 @@ def source_problem(source: str, private: Iterable[str] = (), volumes_folder: str
 def is_within(path: str, folder: str) -> bool:
     """True if a normalized absolute path is the folder itself, or lies in it."""
     return f"{path}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def unmountable_warning(paths: Iterable[str], folders: Sequence[Sequence[str] | None]) -> str | None:
+    """Return a warning about the first path that no Agent may mount; None if there is none. `folders` has the permitted
+    folders of each Agent; None = not known. Tokens in a path are parts of it like others, because a value of a token
+    names one folder."""
+    known = [each for each in folders if each is not None]
+    if not known or len(known) < len(folders):
+        return None
+    permitted = dict.fromkeys(folder for each in known for folder in each)
+    for path in paths:
+        if path != STORED_HOMES_PATH and not any(is_within(_normalize(path), folder) for folder in permitted):
+            return (
+                f"No Agent may mount {path}, so sessions with it cannot start: the hosts allow only folders below "
+                f"{', '.join(permitted)}. Choose such a folder, or let the administrator of the hosts allow this one."
+            )
+    return None
 
 
 def mappings_problem(mappings: VolumeMappings) -> str | None:

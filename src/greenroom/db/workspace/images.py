@@ -243,13 +243,15 @@ def _shortened_names(names: list[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentOffer:
-    """The cores and the memory (bytes) that an Agent offers to sessions."""
+    """The cores and the memory (bytes) that an Agent offers to sessions, and the folders of its host below which they
+    may mount folders (None = not known)."""
 
     cores: float
     memory: int
     hostname: str
     image_state: ImageState
     image_error: str
+    mount_folders: tuple[str, ...] | None = None
 
 
 async def offers_for_image(db: Database, image_id: str) -> list[AgentOffer]:
@@ -258,7 +260,7 @@ async def offers_for_image(db: Database, image_id: str) -> list[AgentOffer]:
         AgentOffer,
         "SELECT c.cores, c.memory, a.hostname, coalesce(r.error, '') AS image_error, coalesce(r.state,"
         " CASE WHEN EXISTS (SELECT 1 FROM agent_images o WHERE o.agent_id = a.agent_id) THEN 'absent'"
-        " ELSE 'unknown' END) AS image_state"
+        " ELSE 'unknown' END) AS image_state, nullif(a.usage->'mount_folders', 'null') AS mount_folders"
         " FROM images i CROSS JOIN agents a JOIN agent_capacity c USING (agent_id)"
         " LEFT JOIN agent_images r ON r.agent_id = a.agent_id AND r.name = i.name"
         " WHERE i.image_id = %s AND a.status <> 'dead' AND c.cores > 0"

@@ -23,6 +23,8 @@ class Capacity:
     cores: float
     memory_bytes: int
     runtime_classes: tuple[str, ...] = ()
+    mount_folders: tuple[str, ...] | None = None
+    """The folders of the host below which sessions may mount folders; None = not known."""
     simulated: bool = False
     """True if sessions have no containers. Then the capacity may be larger than that of the host."""
     can_pause: bool = True

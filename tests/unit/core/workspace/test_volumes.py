@@ -24,6 +24,7 @@ from greenroom.core.workspace.volumes import (
     profile_mount,
     profile_problem,
     source_problem,
+    unmountable_warning,
 )
 
 names = st.sampled_from(
@@ -217,3 +218,23 @@ def test_a_user_who_cannot_write_the_home_folder_is_named(path: str | None, user
     warning = home_write_warning(path, user)
     assert (warning is not None) == is_said
     assert warning is None or "the run config has the user 1001" in warning
+
+
+@pytest.mark.parametrize(
+    ("path", "folders", "is_said"),
+    [
+        ("/srv/shared/{username}", [("/volumes",)], True),
+        ("/srv/shared/{username}", [("/volumes",), ("/srv/shared",)], False),
+        ("/srv/shared/../other", [("/srv/shared",)], True),
+        ("/srv/sharedness", [("/srv/shared",)], True),
+        ("/srv/shared", [("/srv/shared",)], False),
+        ("/srv/shared", [("/",)], False),
+        ("/srv/shared", [("/volumes",), None], False),
+        ("/srv/shared", [], False),
+        ("{homes}", [("/volumes",)], False),
+    ],
+)
+def test_a_path_that_no_agent_may_mount_is_named(path: str, folders: list[tuple[str, ...] | None], is_said: bool):
+    warning = unmountable_warning(["/volumes/a", path] if ("/volumes",) in folders else [path], folders)
+    assert (warning is not None) == is_said
+    assert warning is None or f"No Agent may mount {path}, " in warning

@@ -120,6 +120,10 @@ class DockerMounts:
         self._folders.private.add(folder)
 
     @property
+    def permitted(self) -> tuple[str, ...]:
+        return self._folders.permitted
+
+    @property
     def homes(self) -> HostHomes:
         return self._folders.homes
 

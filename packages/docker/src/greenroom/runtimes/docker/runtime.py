@@ -365,7 +365,8 @@ class DockerRuntime:
     async def capacity(self) -> Capacity:
         async with translated(read_only=True):
             info: DockerJson = await self._docker.system.info()
-        return daemon.capacity(info, self._share, self._runtime_classes)
+        capacity = daemon.capacity(info, self._share, self._runtime_classes)
+        return replace(capacity, mount_folders=self._mounts.permitted)
 
     async def disk_usage(self, session_id: str) -> DiskAmount | None:
         try:
