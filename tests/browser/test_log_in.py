@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import BrowserContext, expect
 from tests.acceptance.instance import Instance
 from tests.browser.console import Person, goto, log_in, violations
+from tests.support.processes import frozen
 
 
 @pytest.fixture(scope="module")
@@ -105,18 +103,6 @@ def test_a_link_logs_in_a_browser_without_a_log_in(instance: Instance, new_conte
         target = {"target_user": {"username": instance.found["admin"]["username"]}}
         goto(page, program.post("/api/public/get_login", json=target).json()["url"])
     expect(page.get_by_role("link", name="Administration")).to_be_visible()
-
-
-@contextmanager
-def frozen(*pids: int) -> Generator[None]:
-    """Stop processes during the block."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in reversed(pids):
-            os.kill(pid, signal.SIGCONT)
 
 
 def test_a_server_that_stands_still_is_shown_as_silent(instance: Instance, admin: Person):

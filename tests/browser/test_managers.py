@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
 from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.browser.console import Person, logged_in, violations
+from tests.support.processes import frozen
 
 PAGE = "/admin/infrastructure/managers"
 
@@ -212,18 +213,6 @@ def pid_of(instance: Instance, manager: dict[str, Any]) -> int:
     """The current pid of its process."""
     pids = {each["instance_id"]: each["pid"] for each in instance.status()["managers"]}
     return pids[manager["instance_id"]]
-
-
-@contextmanager
-def frozen(*pids: int) -> Generator[None]:
-    """Freeze these processes during the block, including the supervisor, so that it restarts nothing."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def test_requests_of_agents_are_filtered_by_answer_agent_and_manager(admin: Person, instance: Instance):

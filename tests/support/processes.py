@@ -13,7 +13,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -75,6 +76,18 @@ port that was returned is free until its server listens."""
 
 _given: set[int] = set()
 _random = random.Random()  # noqa: S311 -- test runs side by side are to choose different ones, nothing is protected
+
+
+@contextmanager
+def frozen(*pids: int) -> Generator[None]:
+    """Stop these processes during the block. The supervisor would restart a frozen role, so it must be one of them."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGCONT)
 
 
 def free_port() -> int:

@@ -11,7 +11,7 @@ import type { Bulk } from './bulk';
 import { BulkBar } from './BulkBar';
 import styles from './DataTable.module.css';
 import { download, csvOf, type ExportFormat, jsonOf } from './exportRows';
-import { showError, showWarning, StaleBanner } from './feedback';
+import { LateWords, showError, showWarning, StaleBanner } from './feedback';
 import { FilterField } from './FilterField';
 import { useIdColumn } from './idColumn';
 import { KeysHelp } from './KeysHelp';
@@ -281,6 +281,13 @@ export function DataTable<Row>({
               )}
             </Table>
           </Table.ScrollContainer>
+          {!query.data && !query.error && (
+            <p className={styles.note} role="status">
+              <LateWords>
+                <VisuallyHidden>{t`Loading`}</VisuallyHidden>
+              </LateWords>
+            </p>
+          )}
           {isEmpty && !filter && empty}
           {isEmpty && filter && (
             <p className={styles.note}>
