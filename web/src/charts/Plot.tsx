@@ -84,6 +84,7 @@ function optionsOf({ times, lines, kind, unit, cursor, onZoom }: Props): Omit<uP
   const font = `12px ${getComputedStyle(document.body).fontFamily}`;
   const axis = { font, stroke: token('text-muted'), ticks: { show: false } };
   const step = (times[1] ?? 0) - (times[0] ?? 0);
+  const lastBar = kind === 'bars' ? (times.at(-1) ?? 0) : Infinity;
   return {
     padding: [8, 20, 0, 0],
     legend: { show: false },
@@ -92,7 +93,14 @@ function optionsOf({ times, lines, kind, unit, cursor, onZoom }: Props): Omit<uP
       y: { range: rangeFrom0 },
     },
     axes: [
-      { ...axis, size: 28, grid: { show: false }, values: (_, marks, __, ___, each) => axisTexts(marks, each) },
+      {
+        ...axis,
+        size: 28,
+        grid: { show: false },
+        // No bar begins at the end of the chart, so the mark there has no text.
+        values: (_, marks, __, ___, each) =>
+          axisTexts(marks, each).map((text, index) => ((marks[index] ?? 0) > lastBar ? '' : text)),
+      },
       {
         ...axis,
         size: AXIS_PX[unit],

@@ -98,6 +98,9 @@ const KINDS: Record<Attention['code'], string> = {
   'web-filter': t`a web filter`,
   'rows-waiting': t`rows that are not stored`,
   recording: t`missing recordings`,
+  backup: t`a backup`,
+  task: t`a task that fails`,
+  'clean-up': t`a deletion that fails`,
   log: t`errors in the log`,
 };
 
