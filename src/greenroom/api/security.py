@@ -43,6 +43,7 @@ from greenroom.db.access.api_keys import ApiKey, touch_key
 from greenroom.db.access.credentials import find_login, touch_login
 from greenroom.db.database import Database
 from greenroom.kit.concurrency import CoalescedReads
+from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import secret_digest
 
 
@@ -266,7 +267,8 @@ def origin_of(request: Request) -> str:
 def console_origin(request: Request) -> str:
     """Return the origin of the console at the requested host: its port is that of the public address, because pages of
     sessions and of other programs may be at all other ports of the host."""
-    port = urlsplit(request.app.state.config.public_url).port or HTTPS_PORT
+    config: ApiConfig = request.app.state.config
+    port = urlsplit(config.public_url).port or HTTPS_PORT
     return f"https://{host_name(request.headers['host'])}{'' if port == HTTPS_PORT else f':{port}'}"
 
 

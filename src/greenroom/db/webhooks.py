@@ -95,11 +95,17 @@ async def change_secret(connection: Connection, webhook_id: str, secret_encrypte
     )
 
 
-async def delete_webhook(connection: Connection, webhook_id: str) -> None:
-    """Delete a webhook and its deliveries. A delivery that another process inserts at the same time remains until its
-    retention ends."""
-    await connection.execute("DELETE FROM webhooks WHERE webhook_id = %s", (webhook_id,))
+async def delete_webhook(connection: Connection, webhook_id: str) -> bytes | None:
+    """Delete a webhook and its deliveries, and return its encrypted secret if it may get events of the audit. A
+    delivery that another process inserts at the same time remains until its retention ends."""
+    cursor = await connection.execute(
+        "DELETE FROM webhooks w WHERE webhook_id = %s RETURNING secret_encrypted, %s = ANY(events)"
+        " AND webhook_sends(w) AND webhook_reads_audit(w) AS reads_audit",
+        (webhook_id, WebhookEvent.AUDIT_EVENT),
+    )
+    deleted = await returned_row(cursor)
     await connection.execute("DELETE FROM webhook_deliveries WHERE webhook_id = %s", (webhook_id,))
+    return deleted["secret_encrypted"] if deleted["reads_audit"] else None
 
 
 RETAKE_AFTER_S: Final = 60.0

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from fastapi import FastAPI
 from tests.database.api.client import Client, MakeClient
-from tests.database.api.receiving import PATH, Hooks
+from tests.database.api.receiving import PATH, Hooks, is_signed
 
 from greenroom.api.webhooks import delivery
 from greenroom.api.webhooks.delivery import DeliveryWorker
@@ -114,6 +114,18 @@ async def test_two_apis_queue_each_event_once(hooks: Hooks, db: Database, app: F
     for worker in (hooks.delivery_worker, other, hooks.delivery_worker):
         await hooks.delivered(worker)
     assert len(hooks.receiver.requests) == len(received(hooks)) == 6
+
+
+async def test_its_own_deletion_is_the_last_event_of_a_receiver(hooks: Hooks):
+    made, muted = await hooks.made(EVENT), await hooks.made(EVENT, name="muted", enabled=False)
+    await hooks.delivered()
+    hooks.receiver.requests.clear()
+    for webhook in (muted, made):
+        assert (await hooks.admin.delete(f"{PATH}/{webhook['webhook_id']}")).status_code == 204
+    ((headers, body),) = hooks.receiver.requests
+    (event,) = received(hooks)
+    assert (event["code"], event["object_name"], event["actor_kind"]) == ("webhook-deleted", "ci", "key")
+    assert is_signed(made["secret"], headers, body)
 
 
 async def test_only_readers_of_the_audit_subscribe_change_and_read(hooks: Hooks, with_key: MakeClient, db: Database):

@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import uuid
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from greenroom.api.installation import SettingsSnapshot
-from greenroom.core.errors import GreenroomError, SetupError, Unavailable, require_row
+from greenroom.core.errors import GreenroomError, SetupError, Unavailable, Unexpected, require_row
 from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import trusted_hosts
+from greenroom.core.syslog import event_object
 from greenroom.core.webhooks import DeliveryAttempt, DeliveryState, WebhookEvent, after_attempt, body_of, signed_headers
 from greenroom.db import webhooks
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.audit_webhooks import queue_events
+from greenroom.db.diagnostics.audit_webhooks import queue_events, read_deletion
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.webhooks import ActiveDelivery, Webhook
 from greenroom.kit.concurrency import convert_item_error, log_item_error, wait_for
@@ -119,6 +121,31 @@ class DeliveryWorker:
             await self._deliver(sender, delivery)
         return delivery.delivery_id
 
+    async def send_deletion(self, webhook: Webhook, secret_encrypted: bytes) -> None:
+        """Send the event of the audit about its own deletion to a deleted webhook, once, so that its receiver learns
+        why no further event arrives. The event is stored."""
+        with log_item_error("webhook", webhook.webhook_id):
+            event = await read_deletion(self._db, webhook.webhook_id)
+            if event is None:
+                raise Unexpected("The audit has no event about its deletion.")
+            message = ActiveDelivery(
+                delivery_id=str(uuid.uuid4()),
+                event=str(WebhookEvent.AUDIT_EVENT),
+                at=event.time,
+                data=event_object(event),
+                attempts=1,
+                webhook_id=webhook.webhook_id,
+                name=webhook.name,
+                url=webhook.url,
+                secret_encrypted=secret_encrypted,
+            )
+            from greenroom.api.webhooks.sending import Sender  # noqa: PLC0415 -- see `_deliver_waiting`
+
+            async with Sender(trusted_hosts(self._snapshot.installation.webhook_hosts)) as sender:
+                attempt = await self._attempt(sender, message)
+            if after_attempt(attempt, 1, event=message.event, spread=0.0).state is not DeliveryState.DELIVERED:
+                self._log_given_up(message, attempt)
+
     async def _deliver_waiting(self, webhook_id: str) -> None:
         from greenroom.api.webhooks.sending import Sender  # noqa: PLC0415 -- 20 MB, and few installations have webhooks
 
@@ -149,16 +176,18 @@ class DeliveryWorker:
         await webhooks.record_attempt(self._db, delivery, attempt, result)
         self.outcomes[str(result.state)] += 1
         if result.state is DeliveryState.GIVEN_UP and delivery.event != str(WebhookEvent.TEST):
-            self._logs.write(
-                LogCode.WEBHOOK_GIVEN_UP,
-                f"Webhook {delivery.name} did not get {delivery.event} after {delivery.attempts} attempts:"
-                f" {attempt.text}",
-                details={
-                    "webhook_id": delivery.webhook_id,
-                    "delivery_id": delivery.delivery_id,
-                    "event": delivery.event,
-                },
-            )
+            self._log_given_up(delivery, attempt)
+
+    def _log_given_up(self, delivery: ActiveDelivery, attempt: DeliveryAttempt) -> None:
+        self._logs.write(
+            LogCode.WEBHOOK_GIVEN_UP,
+            f"Webhook {delivery.name} did not get {delivery.event} after {delivery.attempts} attempts: {attempt.text}",
+            details={
+                "webhook_id": delivery.webhook_id,
+                "delivery_id": delivery.delivery_id,
+                "event": delivery.event,
+            },
+        )
 
     async def _attempt(self, sender: Sender, delivery: ActiveDelivery) -> DeliveryAttempt:
         try:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import Query, Request
+from fastapi import BackgroundTasks, Query, Request
 from pydantic import Field
 
 from greenroom.api.bodies import Json, View
@@ -139,15 +139,19 @@ async def update_webhook(webhook_id: UUID, body: WebhookPatch, change: ChangeDep
 
 
 @router.delete("/webhooks/{webhook_id}", status_code=204, dependencies=[requires("webhooks_delete")])
-async def delete_webhook(webhook_id: UUID, change: ChangeDep) -> None:
+async def delete_webhook(
+    webhook_id: UUID, change: ChangeDep, worker: DeliveryWorkerDep, after_answer: BackgroundTasks
+) -> None:
     """Delete a webhook, with its sent and waiting messages. If it receives events of the audit, the caller needs
-    `audit_view`, as for a change."""
+    `audit_view`, as for a change, and its receiver gets the event about the deletion as the last one, once."""
     async with change.db.transaction() as connection:
         webhook = await webhooks.lock_webhook(connection, str(webhook_id))
         _require_right_to_events(change.caller, webhook)
-        await webhooks.delete_webhook(connection, webhook.webhook_id)
+        secret_encrypted = await webhooks.delete_webhook(connection, webhook.webhook_id)
         await end_delivery(connection, webhook.webhook_id)
     change.audit(LogCode.WEBHOOK_DELETED, webhook.name, before=_audit_values(webhook))
+    if secret_encrypted is not None:
+        after_answer.add_task(worker.send_deletion, webhook, secret_encrypted)
 
 
 @router.post("/webhooks/{webhook_id}/secret", dependencies=[requires("webhooks_modify")])

@@ -13,6 +13,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from greenroom.core.audit import ChainedEvent, reduced
+from greenroom.core.log_codes import LogCode
 from greenroom.core.syslog import event_object
 from greenroom.core.webhooks import WebhookEvent
 from greenroom.db.database import Connection, Database
@@ -46,6 +47,17 @@ async def end_delivery(connection: Connection, webhook_id: str) -> None:
         "DELETE FROM webhook_deliveries WHERE webhook_id = %s AND event = %s AND state = 'waiting'",
         (webhook_id, WebhookEvent.AUDIT_EVENT),
     )
+
+
+async def read_deletion(db: Database, webhook_id: str) -> ChainedEvent | None:
+    """Return the event about the deletion of a webhook; None if it is not stored yet."""
+    async with db.transaction() as connection:
+        cursor = await connection.execute(
+            "SELECT event_id FROM audit_events WHERE code = %s AND object_id = %s ORDER BY event_id DESC LIMIT 1",
+            (LogCode.WEBHOOK_DELETED, webhook_id),
+        )
+        row = await cursor.fetchone()
+        return (await read_batch(connection, row["event_id"] - 1, 1))[0] if row else None
 
 
 async def _insert(connection: Connection, webhook_id: str, events: Sequence[ChainedEvent]) -> None:

@@ -510,6 +510,7 @@ export const SERVER_TEXTS = [
   msg({ id: "server:The answer of {name0} is not JSON.", message: "The answer of {name0} is not JSON." }),
   msg({ id: "server:The answer of {name0} is not a JSON object.", message: "The answer of {name0} is not a JSON object." }),
   msg({ id: "server:The audit cannot be written: {0}", message: "The audit cannot be written: {0}" }),
+  msg({ id: "server:The audit has no event about its deletion.", message: "The audit has no event about its deletion." }),
   msg({ id: "server:The audit was not delivered to {name0}: {1}. Greenroom tries again.", message: "The audit was not delivered to {name0}: {1}. Greenroom tries again." }),
   msg({ id: "server:The authenticator app was added before, or another key was created; begin again.", message: "The authenticator app was added before, or another key was created; begin again." }),
   msg({ id: "server:The backup to {0} failed: {1}", message: "The backup to {0} failed: {1}" }),
