@@ -297,3 +297,13 @@ async def test_users_of_a_deleted_client_remain_as_ordinary_users(scim: Provisio
     await scim.refused(401, "GET", "/Users")
     assert (await admin.read(f"/api/v1/users/{user['id']}"))["username"] == "ada"
     assert (await admin.read(f"/api/v1/groups/{group['id']}"))["name"] == "Staff"
+
+
+@pytest.mark.parametrize("name", ["administrators", "\u0410dministrators", "all users"])
+async def test_no_group_looks_like_a_system_group(scim: Provisioner, admin: Client, name: str):
+    refusal = await scim.refused(409, "POST", "/Groups", {"displayName": name})
+    assert "looks like that of the group A" in refusal["detail"]
+    group = await scim.group("Staff")
+    assert (await scim.refused(409, "PUT", f"/Groups/{group['id']}", {"displayName": name}))["scimType"] == "uniqueness"
+    assert "looks like" in await admin.refused(409, "POST /api/v1/groups", {"name": name})
+    assert "looks like" in await admin.refused(409, f"PATCH /api/v1/groups/{group['id']}", {"name": name})

@@ -40,6 +40,47 @@ _RESERVED_NAME: Final = re.compile(r"(api key|scim client)\s.*|(lease|session)\s
 """The names of actors that are no users, in log rows and in the audit."""
 
 
+_LETTERS: Final = {
+    "a": "\u0410\u0430\u0391\u03b1\u0251\u1d00",
+    "b": "\u0412\u0432\u0392\u03b2",
+    "c": "\u0421\u0441",
+    "d": "\u0501\u1d05",
+    "e": "\u0415\u0435\u0395\u03b5",
+    "f": "\ua730",
+    "g": "\u050c\u0261",
+    "h": "\u041d\u043d\u04bb\u0397",
+    "i": "\u0406\u0456\u0399\u03b9\u0131\u026a",
+    "j": "\u0408\u0458",
+    "k": "\u041a\u043a\u039a\u03ba",
+    "m": "\u041c\u043c\u039c\u1d0d",
+    "n": "\u043f\u039d\u03b7\u0274",
+    "o": "\u041e\u043e\u039f\u03bf\u1d0f",
+    "p": "\u0420\u0440\u03a1\u03c1",
+    "q": "\u051b",
+    "r": "\u0433\u0280",
+    "s": "\u0405\u0455\ua731",
+    "t": "\u0422\u0442\u03a4\u03c4\u1d1b",
+    "u": "\u03c5\u1d1c",
+    "v": "\u0475\u03bd",
+    "w": "\u051d",
+    "x": "\u0425\u0445\u03a7\u03c7",
+    "y": "\u0423\u0443\u03a5",
+    "z": "\u0396",
+}
+_LATIN_LOOK: Final = str.maketrans(
+    {each: letter for letter, others in _LETTERS.items() for each in others}
+    | {"0": "o", "1": "i", "l": "i", "|": "i", "5": "s"}
+)
+"""Cyrillic, Greek and other characters → the Latin letter that looks like them; `l` is written like `i`."""
+
+
+def look_of(name: str) -> str:
+    """Return a text that is equal for two names which people can confuse: they differ only in case, accents, spaces,
+    signs, invisible characters, or letters of other scripts that look alike."""
+    letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).translate(_LATIN_LOOK).casefold())
+    return "".join(each for each in letters if each.isalnum()).translate(_LATIN_LOOK)
+
+
 _ISO_639_1: Final = (
     "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el "
     "en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it "

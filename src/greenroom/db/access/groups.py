@@ -8,9 +8,10 @@ from typing import Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
+from greenroom.core.access.accounts import look_of
 from greenroom.core.access.group_settings import GroupSettings, SettingValues
 from greenroom.core.access.roles import RoleAssignment, grants_of
-from greenroom.core.errors import Refused, require_row
+from greenroom.core.errors import Duplicate, Refused, require_row
 from greenroom.core.listing import SortOrder
 from greenroom.db.access.roles import ROLES_OF_GROUP
 from greenroom.db.database import Connection, Database, returned_row, row_as, rows_as
@@ -117,7 +118,8 @@ async def settings_of_group(db: Database, group_id: str) -> list[GroupSettings]:
 async def insert_group(
     connection: Connection, *, name: str, description: str, priority: int, permissions: list[str]
 ) -> str:
-    """Store a new group; returns the id. Raises Duplicate: the name exists."""
+    """Store a new group; returns the id. Raises Duplicate: the name exists, or looks like that of a system group."""
+    await _check_look(connection, name)
     cursor = await connection.execute(
         "INSERT INTO groups (name, description, priority, permissions) VALUES (%s, %s, %s, %s) RETURNING group_id",
         (name, description, priority, permissions),
@@ -127,11 +129,26 @@ async def insert_group(
 
 
 async def update_group(connection: Connection, group: Group) -> None:
-    """Store the fields of a group. The caller must have called `lock_group`. Raises Duplicate: the name exists."""
+    """Store the fields of a group. The caller must have called `lock_group`. Raises Duplicate: the name exists, or
+    looks like that of a system group."""
+    await _check_look(connection, group.name, group.group_id)
     await connection.execute(
         "UPDATE groups SET name = %s, description = %s, priority = %s, permissions = %s WHERE group_id = %s",
         (group.name, group.description, group.priority, group.permissions, group.group_id),
     )
+
+
+async def _check_look(connection: Connection, name: str, group_id: str | None = None) -> None:
+    """Check that people cannot take a group for a system group, such as Administrators. `group_id`: the group that gets
+    the name; None = a new one. A group that has the name already keeps it."""
+    cursor = await connection.execute(
+        "SELECT name FROM groups WHERE is_system AND group_id IS DISTINCT FROM %(group_id)s::uuid"
+        " AND NOT EXISTS (SELECT FROM groups g WHERE g.group_id = %(group_id)s::uuid AND g.name = %(name)s)",
+        {"group_id": group_id, "name": name},
+    )
+    for row in await cursor.fetchall():
+        if row["name"] != name and look_of(row["name"]) == look_of(name):
+            raise Duplicate(f"The name {name} looks like that of the group {row['name']}; choose another name.")
 
 
 async def change_settings(connection: Connection, group_id: str, changes: SettingValues) -> None:

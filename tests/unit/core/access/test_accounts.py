@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.access.accounts import normal_language, username_problem
+from greenroom.core.access.accounts import look_of, normal_language, username_problem
 
 
 @for_all(st.text(st.sampled_from("ab./\\\0 "), max_size=6), subject=username_problem, mutants=[lambda name: None])
@@ -90,3 +90,31 @@ def test_a_stored_language_is_safe_in_an_environment(subject: Any, text: str):
 )
 def test_no_user_has_the_name_of_another_actor(name: str, is_refused: bool):
     assert (username_problem(name) is not None) == is_refused
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "administrators",
+        "ADMINISTRATORS",
+        "\u0410dministrators",
+        "Admin\u0456strat\u043ers",
+        "\u0391dministrators",
+        "Adm\u0131nistrators",
+        "Admin\u200bistrators",
+        "Administrators\u202e",
+        "A d m i n i s t r a t o r s",
+        "Admin-istrators.",
+        "Adm1nistrat0rs",
+        "Admlnistrators",
+        "\uff21dministrators",
+        "\u00c1dministrators",
+    ],
+)
+def test_a_name_looks_like_another_one(name: str):
+    assert look_of(name) == look_of("Administrators")
+
+
+@pytest.mark.parametrize("name", ["Administration", "Administrator", "Sales", "\u0410\u0434\u043c\u0438\u043d\u044b"])
+def test_other_names_do_not_look_alike(name: str):
+    assert look_of(name) != look_of("Administrators")
