@@ -209,7 +209,7 @@ def numbered(text: str) -> Iterable[str]:
     line = re.sub(r"[\0\1]{2,}", VALUE, " ".join(text.split()))
     line = re.sub(r"^[\s.:,;]+|[\s:,;]+$", "", line)
     own = re.sub(r"[\0\1]", "", line)
-    has_words = re.search(r"[a-z]{2}.*\s.*[a-z]{2}|[a-z]{2}\s[\0\1]|[\0\1]\s[a-z]{2}", line)
+    has_words = re.search(r"[A-Za-z][a-z].*\s.*[a-z]{2}|[a-z]{2}\s[\0\1]|[\0\1]\s[a-z]{2}", line)
     if not has_words or len(re.findall(r"[A-Za-z]", own)) < MIN_LETTERS or NOT_FOR_PEOPLE.search(own):
         return
     numbers = itertools.count()

@@ -124,6 +124,27 @@ describe('in German', () => {
       'manager-1 ist nicht mehr Primary der Zone default; Grund: deaktiviert',
     ],
     ['The session is stopped.', 'Die Sitzung ist gestoppt.'],
+    ['It runs', 'Er läuft'],
+    [
+      'anna launched Desktop: A staged session of zone default was assigned.',
+      'anna hat Desktop gestartet: Eine vorbereitete Sitzung der Zone default wurde zugewiesen.',
+    ],
+    [
+      'session 8961da44 is starting: its container is being created',
+      'Sitzung 8961da44 hat den Status „Startet“: ihr Container wird erstellt',
+    ],
+    [
+      'Desktop in zone default (pool 1a2b3c4d): Nothing is staged: workspace Desktop is disabled.',
+      'Desktop in Zone default (Pool 1a2b3c4d): Nichts wird vorbereitet: Der Workspace Desktop ist deaktiviert.',
+    ],
+    [
+      'allow_kasm_uploads is off for the user and on in the staging config',
+      'allow_kasm_uploads ist für den Benutzer aus und im Pool an',
+    ],
+    [
+      'agent-1 cannot get image greenroom/desktop:9: not found',
+      'agent-1 kann das Image greenroom/desktop:9 nicht laden: not found',
+    ],
   ])('%j is translated', (english, german) => expect(serverText(english)).toBe(german));
 
   test('many sentences without a template take little time', () => {
