@@ -26,6 +26,12 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 PAGE: Final = ROOT / "docs/howto/containers.md"
 BLOCKS: Final = [block for block in blocks_of(PAGE) if block.not_run is None]
+EXAMPLE_MANAGER: Final = "manager-eu-1-c48827a3"
+DISABLE_WITH_SQL: Final = next(
+    block.commands
+    for block in blocks_of(ROOT / "docs/howto/disable-a-manager.md")
+    if block.commands.startswith("docker exec -i kasm_db ")
+)
 LAST: Final = "Uninstall"
 """The section whose commands remove the installation."""
 
@@ -86,6 +92,17 @@ def test_the_page_about_managers_is_true_word_for_word(host: ComposeHost):
     wait_for(lambda: "200" in host.on_terminal(HEALTHCHECK)[:20], "the Manager answers 200", SOON_S)
     wait_for(lambda: gateway(host, "manager", "/health") == 200, "its gateway serves it again", SOON_S)
     assert (host.inspect("kasm_manager", "{{.State.StartedAt}}"), host.restarts("kasm_manager")) == (started, 0)
+
+
+def test_the_statement_of_the_page_disables_a_manager_in_the_container_of_the_database(host: ComposeHost):
+    mine, other = manager(host, "manager"), manager(host, "manager_2")
+    host.on_terminal(DISABLE_WITH_SQL.replace(EXAMPLE_MANAGER, mine["instance_id"]))
+    wait_for(lambda: gateway(host, "manager", "/health") == 503, "its gateway refuses requests", SOON_S)
+    assert not manager(host, "manager")["enabled"]
+    with pytest.raises(AssertionError, match="would be left without an enabled Manager"):
+        host.on_terminal(DISABLE_WITH_SQL.replace(EXAMPLE_MANAGER, other["instance_id"]))
+    host.call("PATCH", f"/managers/{mine['manager_id']}", json={"enabled": True})
+    wait_for(lambda: gateway(host, "manager", "/health") == 200, "its gateway serves it again", SOON_S)
 
 
 def test_a_frozen_manager_answers_500_and_is_unhealthy_for_docker(host: ComposeHost):
