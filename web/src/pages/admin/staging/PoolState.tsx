@@ -31,7 +31,8 @@ export function PoolState({ config }: { config: StagingConfig }) {
         subject={{ kind: 'pool', id: config.staging_config_id }}
         about={t`pool ${{ workspace: config.image_friendly_name }} in zone ${{ zone: config.zone_name }}`}
       />
-      {problem && <Shortfall {...problem} />}
+      {/* The badge is the reason of a paused pool. */}
+      {problem && !config.paused && <Shortfall {...problem} />}
     </div>
   );
 }

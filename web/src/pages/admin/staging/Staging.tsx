@@ -43,7 +43,7 @@ const COLUMNS: Column<StagingConfig>[] = [
     title: t`Current Sessions`,
     rank: 'main',
     value: (row) => row.num_current_sessions,
-    width: '32%',
+    width: '24%',
     render: (row) => <PoolState config={row} />,
   },
   { key: 'ready', title: t`Ready (24 h)`, optional: true, rank: 'more', render: (row) => <ReadyLine config={row} /> },
