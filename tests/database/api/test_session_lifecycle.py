@@ -26,7 +26,7 @@ async def test_a_user_stops_or_pauses_a_session_and_resumes_it(
     await session.becomes(reached)
     shown = await session.shown()
     assert (shown["status"], shown["expires_action"]) == (reached, None)
-    assert shown["stopped_reason"] == "Requested by ada@example.org."
+    assert shown["stopped_reason"] == "Requested by its user."
     assert "resume" in shown["actions"]
     assert await ordered(session, session.ada, "resume") == "starting"
     row = await session.row()

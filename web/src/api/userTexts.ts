@@ -59,6 +59,8 @@ export const SERVER_TEXTS = [
   msg({ id: "server:Pausing", message: "Pausing" }),
   msg({ id: "server:Ready", message: "Ready" }),
   msg({ id: "server:Recovery codes replace a second factor. Add an authenticator app or a passkey first.", message: "Recovery codes replace a second factor. Add an authenticator app or a passkey first." }),
+  msg({ id: "server:Requested by its user.", message: "Requested by its user." }),
+  msg({ id: "server:Requested by {name0}.", message: "Requested by {name0}." }),
   msg({ id: "server:Requested", message: "Requested" }),
   msg({ id: "server:Roles with it", message: "Roles with it" }),
   msg({ id: "server:Staged session assigned", message: "Staged session assigned" }),

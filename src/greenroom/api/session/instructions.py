@@ -26,6 +26,7 @@ from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act, SessionFacts, Verdict, decide
 from greenroom.core.session.deadlines import Clocks, Expiry, clocks_of, next_expiry
+from greenroom.core.session.progress import request_reason
 from greenroom.core.session.states import (
     COMMAND_EFFECTS,
     LifecycleCommand,
@@ -117,7 +118,8 @@ async def request_lifecycle_command(
         if clocks is not None:
             changed = await lifecycle.resume(connection, session_id, clocks)
         else:
-            changed = await lifecycle.stop_or_pause(connection, session_id, command, f"Requested by {caller.name}.")
+            reason = request_reason(caller.name, is_own=caller.user_id == session.user_id)
+            changed = await lifecycle.stop_or_pause(connection, session_id, command, reason)
     if changed is None:
         return await _status_after_change(db, session_id, command)
     await db.notify(*session_events(session_id, agent_id=changed.agent_id, zone_key=session.zone_key))

@@ -166,3 +166,8 @@ def starting_reason(status: SessionStatus, observation: str, age_s: float, limit
     if status not in NOT_YET_RUNNING or not observation or age_s < REASON_AFTER_S:
         return None
     return f"{observation.rstrip('.')} ({age_s:.0f} s of {limit_s:.0f} s)."
+
+
+def request_reason(caller_name: str, *, is_own: bool) -> str:
+    """Return the reason for the stop or the pause of a session that a caller requested."""
+    return "Requested by its user." if is_own else f"Requested by {caller_name}."

@@ -16,6 +16,7 @@ from greenroom.core.session.progress import (
     QueuePosition,
     StartProgress,
     failure_message,
+    request_reason,
     start_progress,
     starting_reason,
 )
@@ -157,3 +158,8 @@ def test_a_start_that_takes_long_has_the_reason_that_its_agent_sees(
     status: str, seen: str, age_s: float, said: str | None
 ):
     assert starting_reason(SessionStatus(status), seen, age_s, 120.0) == said
+
+
+def test_a_stop_is_requested_by_the_user_of_the_session_or_by_another_caller():
+    assert request_reason("ada", is_own=True) == "Requested by its user."
+    assert request_reason("ada", is_own=False) == "Requested by ada."
