@@ -94,7 +94,7 @@ def test_the_page_about_managers_is_true_word_for_word(host: ComposeHost):
     assert (host.inspect("kasm_manager", "{{.State.StartedAt}}"), host.restarts("kasm_manager")) == (started, 0)
 
 
-def test_the_statement_of_the_page_disables_a_manager_in_the_container_of_the_database(host: ComposeHost):
+def test_the_statement_of_the_page_disables_a_manager_in_its_container(host: ComposeHost):
     mine, other = manager(host, "manager"), manager(host, "manager_2")
     host.on_terminal(DISABLE_WITH_SQL.replace(EXAMPLE_MANAGER, mine["instance_id"]))
     wait_for(lambda: gateway(host, "manager", "/health") == 503, "its gateway refuses requests", SOON_S)

@@ -76,7 +76,7 @@ def test_the_bill_of_the_images_has_python_and_debian_packages_once():
     assert bill["components"][-1]["purl"] == "pkg:deb/debian/nginx-light@1.22%2B1?arch=amd64"
 
 
-def test_the_bill_of_the_debian_package_has_python_packages_once_and_the_packages_in_scripts():
+def test_the_bill_of_the_debian_package_lists_python_packages_once_and_scripts():
     bill = bill_of_package([LISTED, LISTED, BUNDLED], "1.0", Artifact("greenroom_1.0_amd64.deb", "00ff"))
     assert names(bill) == ["acme", "httpx2", "react"]
     assert graph(bill)["greenroom-package==1.0"] == ["acme==1.0", "httpx2==2.0", "react@19.0"]

@@ -317,7 +317,10 @@ export function userSettingsQuery(userId: Uuid) {
   );
 }
 
-type LaunchQuestion = Pick<NonNullable<paths['/api/v1/launches']['get']['parameters']['query']>, 'outcome' | 'since' | 'until' | 'q'>;
+type LaunchQuestion = Pick<
+  NonNullable<paths['/api/v1/launches']['get']['parameters']['query']>,
+  'outcome' | 'since' | 'until' | 'q'
+>;
 
 /** The launches and their outcomes. */
 export function launchListQuery(question: LaunchQuestion & { sort: string }) {

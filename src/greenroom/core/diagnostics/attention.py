@@ -377,7 +377,7 @@ def _of_webhook(webhook: FailingWebhook) -> Attention:
 
 
 def no_log_in(title: str, problem: str) -> str:
-    """Return the sentence about a provider or a directory through which nobody can log in."""
+    """Return the sentence about a provider or a directory through which no user can log in."""
     return f"No user can log in through {title}: {_sentence(problem)}"
 
 

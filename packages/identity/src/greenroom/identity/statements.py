@@ -172,7 +172,7 @@ async def delete_provider(connection: Connection, provider_id: str) -> None:
 
 
 async def record_problem(db: Database, source_id: str, problem: str) -> None:
-    """Store why nobody can log in through a provider or a directory; empty = a log-in or a test succeeded."""
+    """Store why no user can log in through a provider or a directory; empty = a log-in or a test succeeded."""
     if problem:
         await db.write(
             "INSERT INTO sign_on_problems (source_id, problem) VALUES (%s, %s)"
