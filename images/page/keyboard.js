@@ -1,8 +1,8 @@
 // Keys: what a hidden field takes goes to noVNC as it came, what was composed is typed as text; and keys on the screen.
 import { takeFromComputer } from './clipboard.js';
 import { connection, rfb } from './connection.js';
-import { onMessage } from './parent.js';
-import { ENTER, takeTyping } from './typing.js';
+import { onMessage, tellParent } from './parent.js';
+import { ENTER, takeTyping, takeWayOut } from './typing.js';
 
 const screen = document.getElementById('screen');
 const field = document.getElementById('typed');
@@ -70,5 +70,8 @@ bar.addEventListener('click', ({ target }) => {
   } else if (name) press(KEYSYMS[name]);
 });
 
+// Also when a second window had the keys, which it passes on.
+takeWayOut(() => tellParent({ type: 'menu', asked: true }));
+onMessage('hello', () => tellParent({ type: 'menu', asked: false }));
 onMessage('focus', () => rfb?.focus());
 onMessage('keys', ({ keys }) => { if (keys === 'ctrl-alt-delete') rfb?.sendCtrlAltDel(); });

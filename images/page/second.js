@@ -1,7 +1,7 @@
 // The window of a second screen: shows what the first one sends of the picture (screens.js), and sends it pointer and keys.
 import { listen, onMessage, tellParent } from './parent.js';
 import './texts.js';
-import { takeTyping } from './typing.js';
+import { takeTyping, takeWayOut } from './typing.js';
 
 const WHEEL_STEP = 50;
 const WHEEL_LINE = 19;
@@ -96,6 +96,7 @@ takeTyping(field, {
     say({ type: 'paste', content });
   }),
 });
+takeWayOut(() => tellParent({ type: 'menu', asked: true }));
 window.addEventListener('blur', () => {
   for (const key of down.values()) say({ type: 'key', kind: 'keyup', key });
   down.clear();

@@ -9,6 +9,7 @@ const LOCKS = ['CapsLock', 'NumLock', 'ScrollLock', 'AltGraph'];
 const PASTE_TIMEOUT_MS = 500;
 /** A `paste` event that is later than this is of no key, but of a menu. */
 const LATE_PASTE_MS = 5000;
+const WAY_OUT = ['Control', 'Alt', 'Shift'];
 
 /** Whether the browser pastes at this key: Ctrl+V, Cmd+V, also with Shift and in other alphabets, or Shift+Insert. */
 function pastes({ key, code, ctrlKey, metaKey, shiftKey, altKey, repeat }) {
@@ -96,4 +97,31 @@ export function takeTyping(field, { pass, press, type, paste }) {
   window.addEventListener('blur', drop);
   empty();
   return drop;
+}
+
+/**
+ * Call `leave` when Ctrl+Alt+Shift was pressed and let go without another key or a click: the way out of a desktop that gets
+ * all keys. The desktop gets these, too, and all of them are up again by then.
+ */
+export function takeWayOut(leave) {
+  const down = new Set();
+  let isMeant = false;
+  const nameOf = ({ key, code }) => (key === 'AltGraph' ? key : code.replace(/(Left|Right)$/, ''));
+  window.addEventListener('keydown', (event) => {
+    if (event.repeat) return;
+    const name = nameOf(event);
+    if (WAY_OUT.includes(name)) down.add(name);
+    isMeant = WAY_OUT.includes(name) && down.size === WAY_OUT.length;
+  }, true);
+  window.addEventListener('keyup', (event) => {
+    down.delete(nameOf(event));
+    if (!isMeant || down.size > 0) return;
+    isMeant = false;
+    setTimeout(leave); // once the desktop has the last key
+  }, true);
+  window.addEventListener('pointerdown', () => { isMeant = false; }, true);
+  window.addEventListener('blur', () => {
+    down.clear();
+    isMeant = false;
+  });
 }

@@ -150,6 +150,19 @@ def test_files_are_uploaded_and_downloaded(desk: Desk, tmp_path: Path):
         desk.engine.find("//button[@id='files-close']").click()
 
 
+def test_keys_lead_out_of_the_desktop_and_back(desk: Desk):
+    desk.pad()
+    desk.engine.press(Keys.CONTROL, Keys.ALT, Keys.SHIFT)
+    menu = "document.activeElement.textContent === 'Menu' && document.activeElement.ariaExpanded === 'true'"
+    desk.engine.until(menu)
+    desk.engine.press(Keys.TAB)
+    desk.engine.until("document.activeElement.closest('section')?.ariaLabel === 'Session menu'")
+    desk.engine.press(Keys.ESCAPE)
+    desk.engine.until("document.activeElement.tagName === 'IFRAME'")
+    desk.engine.type("a")
+    desk.eventually("cat /tmp/pad", "a")
+
+
 def test_the_video_picture_has_the_colors_of_the_screen(desk: Desk):
     desk.engine.tool("Picture: sharp")
     with desk.engine.frame():

@@ -84,6 +84,13 @@ def test_a_second_window_is_a_second_monitor_of_the_session(user: Person, xfce: 
     window.keyboard.type("echo here > ~/typed\n", delay=10)
     wait_for(lambda: "here" in inside(session_id, "sh", "-c", "cat ~/typed 2>/dev/null"), "what was typed there")
 
+    # The keys that lead out of it lead to the menu in the first window
+    window.keyboard.press("Control+Alt+Shift")
+    menu = user.page.get_by_role("button", name="Menu", exact=True)
+    expect(menu).to_have_attribute("aria-expanded", "true")
+    expect(menu).to_be_focused()
+    user.page.keyboard.press("Escape")
+
     # Another size, and the end: the first has the whole desktop again
     window.set_viewport_size({"width": 900, "height": 700})
     wait_for(lambda: monitors(session_id) == [both[0], f"900x700+{width}+0"], "its new size")

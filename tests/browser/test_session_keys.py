@@ -48,6 +48,28 @@ async def test_a_dead_key_and_the_key_after_it_arrive_as_one_letter(desk: Desk, 
     assert desk.complaints == []
 
 
+async def test_only_the_keys_of_the_menu_alone_ask_for_it(desk: Desk):
+    """Each key that is not meant so is one that the desktop gets."""
+    await desk.received("m.type === 'menu' && m.asked === false")
+    await desk.page.mouse.click(640, 300)
+    keyboard = desk.page.keyboard
+    for more in ("F8", "AltGraph", None):
+        for key in ("ControlLeft", "AltLeft", "ShiftRight"):
+            await keyboard.down(key)
+        if more is None:
+            await desk.page.mouse.click(640, 300)
+        else:
+            await keyboard.press(more)
+        for key in ("ControlLeft", "ShiftRight", "AltLeft"):
+            await keyboard.up(key)
+    await keyboard.press("Control+Shift+AltGraph")
+    await keyboard.press("Control+Shift")
+    await keyboard.press("Control+Alt+Shift")
+    await desk.received("m.type === 'menu' && m.asked")
+    assert await desk.page.evaluate("window.received.filter((m) => m.asked).length") == 1
+    assert desk.complaints == []
+
+
 async def touch(cdp: CDPSession, kind: str, *points: tuple[int, int]) -> None:
     fingers = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
     await cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})

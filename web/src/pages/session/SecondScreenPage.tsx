@@ -31,13 +31,14 @@ export function SecondScreenPage() {
       const page = frame.current?.contentWindow;
       if (!page || source !== page || data?.greenroom !== 1) return;
       if (data.type === 'closed') window.close();
+      if (data.type === 'menu') first?.focus(); // the menu is there
       if (data.type !== 'ready') return;
       page.postMessage({ greenroom: 1, type: 'hello', language: i18n.locale }, origin);
       page.postMessage({ greenroom: 1, type: 'screen', port }, origin, [port]);
     };
     window.addEventListener('message', receive);
     return () => window.removeEventListener('message', receive);
-  }, [given]);
+  }, [given, first]);
 
   return (
     <StageFrame>

@@ -67,11 +67,17 @@ export function SessionBar({ page, title, limit, children }: Props) {
             className={styles.menu}
             aria-expanded={panel === 'menu'}
             aria-controls={sheetId}
+            aria-keyshortcuts={page.menuCalls === null ? undefined : 'Control+Alt+Shift'}
             onClick={() => toggle('menu')}
           >
             <IconMenu2 size={16} aria-hidden />
             <Trans>Menu</Trans>
           </button>
+          {fresh && page.menuCalls !== null && (
+            <kbd>
+              <Trans>Ctrl+Alt+Shift</Trans>
+            </kbd>
+          )}
         </div>
         <Sheet id={sheetId} page={page} panels={panels} title={title}>
           {children}
@@ -139,6 +145,13 @@ function Sheet({ id, page, panels: { open, toggle, close }, title, children }: S
         )}
       </ToolRows>
       {children && <ToolRows label={t`Session`}>{children}</ToolRows>}
+      {page.menuCalls !== null && (
+        <p className={styles.keys}>
+          <Trans>
+            <kbd>Ctrl+Alt+Shift</kbd> leads from the desktop to this menu. <kbd>Esc</kbd> leads back.
+          </Trans>
+        </p>
+      )}
     </section>
   );
 }

@@ -1,6 +1,15 @@
 /** The panels over the desktop of a session. At most one is open. */
 
-import { createContext, type RefObject, useCallback, useContext, useEffect, useState } from 'react';
+import {
+  createContext,
+  type RefObject,
+  useCallback,
+  useContext,
+  useEffect,
+  useEffectEvent,
+  useRef,
+  useState,
+} from 'react';
 import type { FramePage } from './useFramePage';
 
 /** `menu` is the sheet with all tools. `files` is a panel of the page of the session; the others belong to the console. */
@@ -22,14 +31,15 @@ export function usePanels(): Panels {
 
 /**
  * The open panel. Opening one closes the others. Escape closes it, regardless of the focus in the console, and the
- * opener gets the focus back.
+ * opener gets the focus back: the button of the menu, or the desktop whose user has asked for the menu by its keys.
  */
 export function usePanelsOf(
-  page: Pick<FramePage, 'panel' | 'showPanel' | 'focus'>,
+  page: Pick<FramePage, 'panel' | 'showPanel' | 'focus' | 'menuCalls'>,
   opener: RefObject<HTMLElement | null>,
 ): Panels {
-  const { panel, showPanel, focus } = page;
+  const { panel, showPanel, focus, menuCalls } = page;
   const [own, setOwn] = useState<PanelName | null>(null);
+  const fromDesktop = useRef(false);
   const open = panel === 'files' ? 'files' : own;
   useEffect(() => {
     if (panel === 'files') setOwn(null); // the page opens it during a long upload
@@ -40,10 +50,21 @@ export function usePanelsOf(
   }, [panel, showPanel]);
   const close = useCallback(() => {
     hide();
+    if (fromDesktop.current) focus();
+    else opener.current?.focus({ preventScroll: true });
+  }, [hide, focus, opener]);
+  const answerCall = useEffectEvent(() => {
+    hide();
+    setOwn('menu');
+    fromDesktop.current = true;
     opener.current?.focus({ preventScroll: true });
-  }, [hide, opener]);
+  });
+  useEffect(() => {
+    if (menuCalls) answerCall();
+  }, [menuCalls]);
   const toggle = (name: PanelName) => {
     const wasOpen = open === name;
+    if (open === null) fromDesktop.current = false;
     if (wasOpen) {
       close();
       return;

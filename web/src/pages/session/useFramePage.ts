@@ -29,6 +29,7 @@ interface FrameMessage extends PictureMessage, ScreensMessage {
   access?: 'view' | 'control';
   out?: boolean;
   in?: boolean;
+  asked?: boolean;
   holder?: Control['holder'];
   term?: number;
 }
@@ -74,6 +75,8 @@ export interface FramePage {
   hasFiles: boolean;
   /** The name of the panel that the page shows over the desktop; null = none. */
   panel: string | null;
+  /** How often the user has asked for the menu with the keys for it; null if the page does not know these keys. */
+  menuCalls: number | null;
   /** Shows or closes a panel of the page. */
   showPanel: (name: string, open: boolean) => void;
   /** Sends text to the clipboard of the session. */
@@ -108,6 +111,7 @@ export function useFramePage(
   const [watches, setWatches] = useState(false);
   const [control, setControl] = useState<Control | null>(null);
   const [panel, setPanel] = useState<string | null>(null);
+  const [menuCalls, setMenuCalls] = useState<number | null>(null);
   const theme = useComputedColorScheme('light');
   const { origin } = new URL(url, location.href);
 
@@ -136,6 +140,7 @@ export function useFramePage(
         setControl({ holder: data.holder, term: data.term ?? 0, name: data.name ?? '' });
       if (data.type === 'files') setHasFiles(data.uploads === true || data.downloads === true);
       if (data.type === 'panel' && data.name) setPanel(data.open ? data.name : null);
+      if (data.type === 'menu') setMenuCalls((calls) => (calls ?? 0) + (data.asked ? 1 : 0));
       receivePicture(data);
       receiveSound(data);
       receiveScreens(data);
@@ -192,6 +197,7 @@ export function useFramePage(
     sound,
     hasFiles,
     panel,
+    menuCalls,
     showPanel,
     sendClipboard,
     focus,
