@@ -179,6 +179,16 @@ def fills(session_id: str, width: int, height: int) -> bool:
     return inside(session_id, "xdotool", "getdisplaygeometry").split() == [str(width), str(height)]
 
 
+def apart(one: Locator, other: Locator) -> bool:
+    """True if neither covers a part of the other."""
+    one.page.evaluate(AT_REST)
+    first, second = one.bounding_box(), other.bounding_box()
+    assert first is not None
+    assert second is not None
+    beside = first["x"] + first["width"] <= second["x"] or second["x"] + second["width"] <= first["x"]
+    return beside or first["y"] + first["height"] <= second["y"] or second["y"] + second["height"] <= first["y"]
+
+
 def is_change(response: Response) -> bool:
     """True if this is the server's answer to a change; the page may display a change earlier."""
     return response.request.method == "PATCH"

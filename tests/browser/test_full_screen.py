@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.console import Person
+from tests.browser.console import Person, apart
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240), pytest.mark.usefixtures("clean")]
 
@@ -30,4 +30,8 @@ def test_in_full_screen_all_keys_are_asked_for_and_a_refusal_is_said(user: Perso
     user.tool("Leave full screen")
     page.evaluate("window.refuses = true")
     user.tool("Full screen")
-    expect(page.get_by_text("This browser does not forward some keys")).to_be_visible()
+    warning = page.get_by_role("alert").filter(has_text="This browser does not forward some keys")
+    expect(warning).to_be_visible()
+    user.tools()
+    expect(page.get_by_role("region", name="Session menu")).to_be_visible()
+    assert apart(warning, page.get_by_role("region", name="Session menu"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from tests.acceptance.instance import Instance, wait_for
-from tests.browser.console import Person, inside, logged_in, violations
+from tests.browser.console import Person, apart, inside, logged_in, violations
 
 from greenroom.db.access.users import ALL_USERS
 
@@ -97,6 +97,7 @@ def test_a_guest_watches_cannot_type_and_is_cut_off_alone(user: Person, new_cont
     address = link(user, instance, session_id, who="Guests with the link")
     assert violations(user.page) == []
     window = new_context().new_page()
+    window.add_init_script("navigator.keyboard.lock = () => Promise.reject(new Error('refused'))")
     window.goto(address)
     expect(window.get_by_text("ada@example.org shares Desktop")).to_be_visible()
     assert violations(window) == []
@@ -106,6 +107,15 @@ def test_a_guest_watches_cannot_type_and_is_cut_off_alone(user: Person, new_cont
     expect(window.get_by_text("View only")).to_be_visible()
     expect(window.get_by_role("button", name="Clipboard")).to_have_count(0)
     assert violations(window) == []
+    expect(frame.get_by_text("View only")).to_be_hidden()  # it would cover the taskbar of a desktop
+    guest.tools()
+    expect(window.get_by_text("View only")).to_be_in_viewport(ratio=1)
+    guest.tool("Full screen")
+    warning = window.get_by_role("alert").filter(has_text="This browser does not forward some keys")
+    expect(warning).to_be_visible()
+    guest.tools()
+    assert apart(warning, window.get_by_role("region", name="Session menu"))
+    guest.tool("Leave full screen")
 
     # Neither keys nor pointer of the guest arrive; those of the user do
     user.page.get_by_role("button", name="Close the share panel").click()
@@ -132,6 +142,9 @@ def test_a_guest_watches_cannot_type_and_is_cut_off_alone(user: Person, new_cont
     expect(user.page.get_by_text("Gus left")).to_be_visible()  # first, because the notice closes by itself
     window.locator("iframe[data-state=refused]").wait_for(timeout=10_000)
     assert user.page.evaluate("window.states") == [], "the user's stream was never away"
+    expect(window.get_by_text("ada@example.org has ended the sharing or the session.")).to_be_visible()
+    expect(window.get_by_role("link", name="Back to the workspaces")).to_be_visible()
+    expect(window.get_by_role("button", name="Try again")).to_have_count(0)
     window.reload()
     expect(window.get_by_text("This address cannot be opened")).to_be_visible()
     assert instance.sql("SELECT count(*) AS number FROM logs WHERE code = 'share-ended'")[0]["number"] >= 1
@@ -172,3 +185,23 @@ def test_an_administrator_helps_and_the_user_sees_it(user: Person, admin: Person
     admin.page.locator("iframe[data-state=refused]").wait_for(timeout=10_000)
     rows = instance.sql("SELECT message FROM logs WHERE code = 'session-assisted' AND session_id = %s", session_id)
     assert [row["message"].rpartition(", ")[2] for row in rows] == ["announced"]
+
+
+def test_the_menu_tells_why_a_session_may_not_be_shared(user: Person, admin: Person, instance: Instance):
+    change(instance, allow_kasm_sharing=None)
+    for person in (user, admin):
+        person.launch("Desktop")
+        person.desktop()
+        share = person.tools().get_by_role(
+            "button", name=re.compile("^Share: Sessions may not be shared: Sharing is off")
+        )
+        expect(share).to_be_disabled()
+        setting = person.tools().get_by_role("link", name="Show the setting")
+        if person is user:
+            expect(setting).to_have_count(0)
+        else:
+            with person.page.context.expect_page() as opening:
+                setting.click()
+            row = opening.value.get_by_role("row").filter(has_text="allow_kasm_sharing")
+            expect(row).to_contain_text("false by default")
+            assert violations(person.page) == []

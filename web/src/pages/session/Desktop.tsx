@@ -10,7 +10,7 @@ interface Props {
   frameUrl: string | null;
   /** Whether the page in the frame reports its state. The page of another image does not, and is not reloaded. */
   ownPage?: boolean;
-  /** The reason why the session is no longer open. Without it, a general sentence is shown. */
+  /** The reason if the session is no longer open and only another person can open it again. Without it, a general sentence is shown. */
   closed?: string;
   /** A problem of the whole session. */
   note: string | null;

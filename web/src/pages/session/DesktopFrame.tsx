@@ -17,7 +17,7 @@ interface Props {
   url: string;
   /** Whether its page supports the protocol. */
   ownPage: boolean;
-  /** The reason why the session is no longer open, if known. */
+  /** The reason why the session is no longer open, if only another person can open it again. */
   closed: string | undefined;
   /** Called when the frame was refused; null if only a new request can help. */
   onRefused: (() => void) | null;
@@ -118,7 +118,11 @@ export function DesktopFrame({
       {isLost && <Refused reason={NOT_LOADED} covers onAgain={onAgain} />}
       <Veil words={isLost ? null : (words ?? null)} />
       {state === 'refused' && (
-        <Refused reason={closed ?? reason ?? REFUSED} covers={reason !== null} onAgain={onAgain} />
+        <Refused
+          reason={closed ?? reason ?? REFUSED}
+          covers={reason !== null}
+          onAgain={closed === undefined ? onAgain : null}
+        />
       )}
       <SessionBar page={page} title={title} limit={limit}>
         {tools}
@@ -158,7 +162,8 @@ function useFocused(frame: RefObject<HTMLIFrameElement | null>): boolean {
 interface RefusedProps {
   reason: string;
   covers: boolean;
-  onAgain: () => void;
+  /** null if that cannot help. */
+  onAgain: (() => void) | null;
 }
 
 /** The reason why the desktop is not shown. It stays until the user acts. */
@@ -167,10 +172,12 @@ function Refused({ reason, covers, onAgain }: RefusedProps) {
     <StageCover hides={covers}>
       <StageCard title={t`The desktop cannot be shown`} reason={reason}>
         <StageButtons>
-          <Button onClick={onAgain}>
-            <Trans>Try again</Trans>
-          </Button>
-          <Button component={Link} to="/" variant="default">
+          {onAgain && (
+            <Button onClick={onAgain}>
+              <Trans>Try again</Trans>
+            </Button>
+          )}
+          <Button component={Link} to="/" variant={onAgain ? 'default' : 'filled'}>
             <Trans>Back to the workspaces</Trans>
           </Button>
         </StageButtons>

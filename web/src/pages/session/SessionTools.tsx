@@ -26,7 +26,7 @@ export function SessionTools({ session, onDelete }: Props) {
   const kept = session ? keptOf(session) : '';
   return (
     <>
-      {session && <Company sessionId={session.session_id} />}
+      {session && <Company session={session} />}
       {may('pause') && (
         <ToolRow
           name={pause.label}

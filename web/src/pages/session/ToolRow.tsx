@@ -14,12 +14,14 @@ interface Props {
   on?: boolean;
   /** The reason why the row cannot be used. It is shown instead of the hint. */
   refused?: string | null;
+  /** What the user can do about the refusal. */
+  help?: ReactNode;
   /** A number at the end of the row; 0 = none. */
   count?: number;
 }
 
 /** A row of the menu of a session. */
-export function ToolRow({ name, hint, icon: Icon, onClick, on, refused = null, count = 0 }: Props) {
+export function ToolRow({ name, hint, icon: Icon, onClick, on, refused = null, help, count = 0 }: Props) {
   const id = useId();
   const isRefused = refused !== null;
   return (
@@ -42,6 +44,7 @@ export function ToolRow({ name, hint, icon: Icon, onClick, on, refused = null, c
             {refused ?? hint}
           </span>
         )}
+        {isRefused && help && <span className={styles.help}>{help}</span>}
       </span>
       {on !== undefined && !isRefused && (
         <span className={styles.state} data-on={on || undefined} aria-hidden>
