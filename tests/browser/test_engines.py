@@ -19,6 +19,8 @@ from tests.browser.console import PAINTED, inside
 from tests.browser.engines import ENGINES, Engine
 from tests.support.sound import tone
 
+from greenroom.db.access.users import ALL_USERS
+
 pytestmark = [
     pytest.mark.docker,
     pytest.mark.timeout(240),
@@ -36,6 +38,29 @@ COLOR = """() => {
   return [...canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data].slice(0, 3);
 }"""
 """The color in the middle of the screen."""
+TOUCHING_TIMES = """
+const found = [];
+let row = [];
+const draw = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+  if (this.textAlign === 'center') {
+    if (x <= row.at(-1)?.x) row = []; // drawn again
+    row.push({ text, x, half: this.measureText(text).width / 2 });
+  }
+  draw.call(this, text, x, y);
+};
+const box = document.querySelector('.uplot').parentElement;
+for (let width = 300; width < 1200; width += 30) {
+  row = [];
+  box.style.width = `${width}px`;
+  while (row.length === 0) await new Promise(requestAnimationFrame);
+  const touches = ({ x, half }, index) => index > 0 && x - half < row[index - 1].x + row[index - 1].half + 8;
+  if (row.some(touches)) found.push([width, ...row.map(({ text }) => text)]);
+}
+CanvasRenderingContext2D.prototype.fillText = draw;
+return found;
+"""
+"""The widths of the chart at which times below it touch each other, with the times."""
 PASTES = r"#override Ctrl <Key>v: insert-selection(CLIPBOARD)\n Shift <Key>Insert: insert-selection(CLIPBOARD)"
 """The keys that paste in a program, which xterm leaves to the shell."""
 
@@ -125,6 +150,19 @@ def test_text_and_keys_arrive_as_they_were_typed(desk: Desk):
     desk.eventually("cat /tmp/pad", "a \"b' #$&~ÄöüßÉ€é@ñ日本\x04\x1b")
 
 
+def test_keys_lead_out_of_the_desktop_and_back(desk: Desk):
+    desk.pad()
+    desk.engine.press(Keys.CONTROL, Keys.ALT, Keys.SHIFT)
+    menu = "document.activeElement.textContent === 'Menu' && document.activeElement.ariaExpanded === 'true'"
+    desk.engine.until(menu)
+    desk.engine.press(Keys.TAB)
+    desk.engine.until("document.activeElement.closest('section')?.ariaLabel === 'Session menu'")
+    desk.engine.press(Keys.ESCAPE)
+    desk.engine.until("document.activeElement.tagName === 'IFRAME'")
+    desk.engine.type("a")
+    desk.eventually("cat /tmp/pad", "a")
+
+
 def test_the_mouse_clicks_drags_and_scrolls(desk: Desk):
     desk.pad()
     desk.engine.pointer((300, 200), (500, 300), (700, 500))
@@ -148,19 +186,6 @@ def test_files_are_uploaded_and_downloaded(desk: Desk, tmp_path: Path):
         address = desk.engine.find("//ul[@id='list']//a[contains(., 'down ß.txt')]").get_attribute("href")
         assert desk.engine.run("return (await fetch(args[0])).text()", address) == "of the session"
         desk.engine.find("//button[@id='files-close']").click()
-
-
-def test_keys_lead_out_of_the_desktop_and_back(desk: Desk):
-    desk.pad()
-    desk.engine.press(Keys.CONTROL, Keys.ALT, Keys.SHIFT)
-    menu = "document.activeElement.textContent === 'Menu' && document.activeElement.ariaExpanded === 'true'"
-    desk.engine.until(menu)
-    desk.engine.press(Keys.TAB)
-    desk.engine.until("document.activeElement.closest('section')?.ariaLabel === 'Session menu'")
-    desk.engine.press(Keys.ESCAPE)
-    desk.engine.until("document.activeElement.tagName === 'IFRAME'")
-    desk.engine.type("a")
-    desk.eventually("cat /tmp/pad", "a")
 
 
 def test_the_video_picture_has_the_colors_of_the_screen(desk: Desk):
@@ -297,6 +322,42 @@ def test_a_button_copies_what_the_browser_refused(desk: Desk):
     assert desk.engine.pasted() == "refused"
 
 
+@pytest.fixture
+def guests(instance: Instance) -> Iterator[None]:
+    """All users may share with guests."""
+    settings = ("allow_kasm_sharing", "allow_guest_links")
+    instance.call("PATCH", f"/groups/{ALL_USERS}", json={"settings": dict.fromkeys(settings, True)})
+    yield
+    instance.call("PATCH", f"/groups/{ALL_USERS}", json={"settings": dict.fromkeys(settings)})
+
+
+@pytest.mark.usefixtures("guests")
+def test_a_guest_opens_a_link_and_is_seen(desk: Desk):
+    engine, instance = desk.engine, desk.instance
+    desk.shell("pkill xterm")
+    share = (
+        "const body = JSON.stringify({access: 'view', guest: true}), headers = {'Content-Type': 'application/json'};"
+    )
+    share += "const shared = await fetch(args[0], { method: 'POST', headers, body });"
+    share += "return new URL((await shared.json()).connect_url, location.href).href;"
+    link = engine.run(share, f"/api/v1/sessions/{desk.session_id}/shares")
+
+    engine.driver.delete_all_cookies()
+    engine.open(link)
+    engine.find("//input[@autocomplete='name']").send_keys("Gus")
+    engine.find("//button[.='Join']").click()
+    engine.until("document.querySelector('iframe[data-state=connected]')", within_s=60)
+    with engine.frame():
+        engine.until(f"({PAINTED})()")
+    engine.find("//nav//*[.='View only']")
+
+    def seen() -> bool:
+        viewers = instance.call("GET", f"/sessions/{desk.session_id}/viewers")
+        return [viewer["announcement"] for viewer in viewers] == ["Gus (guest) is watching"]
+
+    wait_for(seen, "the guest among the viewers")
+
+
 def test_charts_are_drawn_on_today_trends_and_logs(desk: Desk):
     """WebKitGTK reports the language "C" here, as on a Linux without a locale."""
     desk.engine.driver.delete_all_cookies()
@@ -308,3 +369,4 @@ def test_charts_are_drawn_on_today_trends_and_logs(desk: Desk):
     for place in ("", "/trends", "/diagnostics/logs"):
         desk.engine.open(f"{desk.instance.url}/admin{place}")
         desk.engine.until("document.querySelector('.uplot canvas')", within_s=75)  # the first minute is recorded
+    assert desk.engine.run(TOUCHING_TIMES) == []

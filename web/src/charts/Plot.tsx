@@ -18,6 +18,8 @@ import {
 
 /** The width of the axis of values. */
 const AXIS_PX: Record<Unit, number> = { number: 44, cores: 44, s: 52, bytes: 68 };
+/** The gap between two times of the axis. */
+const GAP_PX = 16;
 /** A shorter drag is a click. */
 const DRAG_PX = 6;
 
@@ -96,6 +98,7 @@ function optionsOf({ times, lines, kind, unit, cursor, onZoom }: Props): Omit<uP
       {
         ...axis,
         size: 28,
+        space: (plot) => spaceOf(plot, times, font),
         grid: { show: false },
         // No bar begins at the end of the chart, so the mark there has no text.
         values: (_, marks, __, ___, each) =>
@@ -134,6 +137,16 @@ function optionsOf({ times, lines, kind, unit, cursor, onZoom }: Props): Omit<uP
       ],
     },
   };
+}
+
+/** The least distance between two times of the axis: "12:30 PM" is wider than "12:30", and typefaces differ. */
+function spaceOf({ ctx }: uPlot, times: number[], font: string): number {
+  ctx.save();
+  ctx.font = font;
+  const texts = [...axisTexts(times, 60), ...axisTexts(times, 86_400)];
+  const widest = Math.max(...texts.map((text) => ctx.measureText(text).width));
+  ctx.restore();
+  return widest + GAP_PX;
 }
 
 /** The steps of whole numbers. */
