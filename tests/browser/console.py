@@ -179,7 +179,7 @@ def fills(session_id: str, width: int, height: int) -> bool:
     return inside(session_id, "xdotool", "getdisplaygeometry").split() == [str(width), str(height)]
 
 
-def apart(one: Locator, other: Locator) -> bool:
+def are_separate(one: Locator, other: Locator) -> bool:
     """True if neither covers a part of the other."""
     one.page.evaluate(AT_REST)
     first, second = one.bounding_box(), other.bounding_box()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.console import Person, apart
+from tests.browser.console import Person, are_separate
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240), pytest.mark.usefixtures("clean")]
 
@@ -34,4 +34,4 @@ def test_in_full_screen_all_keys_are_asked_for_and_a_refusal_is_said(user: Perso
     expect(warning).to_be_visible()
     user.tools()
     expect(page.get_by_role("region", name="Session menu")).to_be_visible()
-    assert apart(warning, page.get_by_role("region", name="Session menu"))
+    assert are_separate(warning, page.get_by_role("region", name="Session menu"))

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 from tests.acceptance.instance import Instance, wait_for
-from tests.browser.console import Person, apart, inside, logged_in, violations
+from tests.browser.console import Person, are_separate, inside, logged_in, violations
 
 from greenroom.db.access.users import ALL_USERS
 
@@ -114,7 +114,7 @@ def test_a_guest_watches_cannot_type_and_is_cut_off_alone(user: Person, new_cont
     warning = window.get_by_role("alert").filter(has_text="This browser does not forward some keys")
     expect(warning).to_be_visible()
     guest.tools()
-    assert apart(warning, window.get_by_role("region", name="Session menu"))
+    assert are_separate(warning, window.get_by_role("region", name="Session menu"))
     guest.tool("Leave full screen")
 
     # Neither keys nor pointer of the guest arrive; those of the user do
@@ -187,21 +187,20 @@ def test_an_administrator_helps_and_the_user_sees_it(user: Person, admin: Person
     assert [row["message"].rpartition(", ")[2] for row in rows] == ["announced"]
 
 
-def test_the_menu_tells_why_a_session_may_not_be_shared(user: Person, admin: Person, instance: Instance):
+def setting_of_refused_share(person: Person) -> Locator:
+    """The link to the setting in the row of the menu, which shows why a new session may not be shared."""
+    person.launch("Desktop")
+    person.desktop()
+    row = person.tools().get_by_role("button", name=re.compile("^Share: Sessions may not be shared: Sharing is off"))
+    expect(row).to_be_disabled()
+    return person.tools().get_by_role("link", name="Show the setting")
+
+
+def test_the_menu_shows_why_a_session_may_not_be_shared(user: Person, admin: Person, instance: Instance):
     change(instance, allow_kasm_sharing=None)
-    for person in (user, admin):
-        person.launch("Desktop")
-        person.desktop()
-        share = person.tools().get_by_role(
-            "button", name=re.compile("^Share: Sessions may not be shared: Sharing is off")
-        )
-        expect(share).to_be_disabled()
-        setting = person.tools().get_by_role("link", name="Show the setting")
-        if person is user:
-            expect(setting).to_have_count(0)
-        else:
-            with person.page.context.expect_page() as opening:
-                setting.click()
-            row = opening.value.get_by_role("row").filter(has_text="allow_kasm_sharing")
-            expect(row).to_contain_text("false by default")
-            assert violations(person.page) == []
+    expect(setting_of_refused_share(user)).to_have_count(0)
+    setting = setting_of_refused_share(admin)
+    with admin.page.context.expect_page() as opening:
+        setting.click()
+    expect(opening.value.get_by_role("row").filter(has_text="allow_kasm_sharing")).to_contain_text("false by default")
+    assert violations(admin.page) == []
