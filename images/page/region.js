@@ -8,11 +8,15 @@ function language() {
   return `${spoken}_${country}`;
 }
 
-export async function sendRegion() {
+/** Resolves once the desktop has the region of this browser: to true if programs of the desktop were restarted for it. */
+export const region = sendRegion();
+
+async function sendRegion() {
   try {
     const said = { timezone: Intl.DateTimeFormat().resolvedOptions().timeZone, language: language() };
-    await fetch('./region', { method: 'PUT', body: JSON.stringify(said) });
+    const answer = await fetch('./region', { method: 'PUT', body: JSON.stringify(said) });
+    return (await answer.json()).changed === true;
   } catch {
-    // The session keeps its own time zone and language; the stream says whether it can be reached.
+    return false; // the session keeps its own time zone and language; the stream says whether it can be reached
   }
 }

@@ -7,10 +7,8 @@ import './files.js';
 import './keyboard.js';
 import './microphone.js';
 import { listen } from './parent.js';
-import { sendRegion } from './region.js';
 import './screens.js';
 import './stats.js';
 
 start();
-sendRegion();
 listen();

@@ -1,21 +1,35 @@
-// When a desktop that was just connected can be shown. A staged one was painted for a window of another size: it is
-// resized first, and its programs repaint at their own pace, so the first pictures are torn.
+// When a desktop that was just connected can be shown. A staged one was painted for a window of another size and for no
+// region: it is resized and gets the clock and names of this browser first, and its programs repaint at their own pace, so
+// the first pictures are torn.
+import { region } from './region.js';
+
 const LOOK_MS = 50;
 const STILL_MS = 250;
 const WAIT_MAX_MS = 2000;
+const REGION_MAX_MS = 3000;
 const [WIDTH, HEIGHT] = [64, 40];
 
-/** Resolves once the picture has the size of `screen`, is painted, and stands still after a resize; or after 2 s. */
+/**
+ * Resolves once the picture has the size of `screen`, is painted with the region of this browser, and stands still after a
+ * change; or after 2 s, which begin when the region is applied, at the latest after 3 s.
+ */
 export async function settled(screen) {
   const canvas = screen.querySelector('canvas');
   const small = new OffscreenCanvas(WIDTH, HEIGHT).getContext('2d', { willReadFrequently: true });
-  const begin = performance.now();
-  const needed = fits(canvas, screen) ? 0 : STILL_MS;
+  let begin = performance.now();
+  let needed = fits(canvas, screen) ? 0 : STILL_MS;
+  let hasRegion = false;
+  const regionLimit = begin + REGION_MAX_MS;
   let [last, since] = ['', begin];
-  for (let now = begin; now - begin < WAIT_MAX_MS; now = performance.now()) {
+  region.then((changed) => {
+    hasRegion = true;
+    const now = performance.now();
+    if (changed && now - begin > LOOK_MS) [needed, since, begin] = [STILL_MS, now, now];
+  });
+  for (let now = begin; now - begin < WAIT_MAX_MS || (!hasRegion && now < regionLimit); now = performance.now()) {
     const picture = look(canvas, small);
     if (picture !== last) [last, since] = [picture, now];
-    if (picture !== '' && fits(canvas, screen) && now - since >= needed) return;
+    if (hasRegion && picture !== '' && fits(canvas, screen) && now - since >= needed) return;
     await new Promise((resolve) => { setTimeout(resolve, LOOK_MS); });
   }
 }

@@ -215,6 +215,26 @@ def test_a_desktop_opens_at_an_ipv6_address(
     assert violations(person.page) == []
 
 
+@pytest.mark.timeout(180)
+@pytest.mark.usefixtures("clean")
+def test_the_first_picture_of_a_staged_desktop_has_the_region_of_the_browser(
+    user: Person, instance: Instance, xfce: str, new_context: Callable[..., BrowserContext]
+):
+    (image,) = (each for each in instance.call("GET", "/images") if each["friendly_name"] == xfce)
+    zone_id = instance.found["zones"][0]["zone_id"]
+    pool = {"zone_id": zone_id, "image_id": image["image_id"], "num_sessions": 1, "expiration": 8}
+    config_id = instance.call("POST", "/staging-configs", json=pool)["staging_config_id"]
+    wait_for(lambda: instance.staged(config_id) == 1, "a desktop is staged", within_s=60)
+    context = new_context(locale="de-DE", timezone_id="Asia/Tokyo")
+    person = logged_in(context, instance.url, user.username, "correct horse battery")
+    session_id = person.launch(xfce)
+    person.page.locator("iframe[data-state=connected]").wait_for(timeout=60_000)
+    panel = inside(session_id, "sh", "-c", "tr '\\0' '\\n' </proc/$(pgrep -x xfce4-panel)/environ; date +%Z")
+    assert "LC_ALL=de_DE.UTF-8" in panel.splitlines()
+    assert panel.splitlines()[-1] == "JST"
+    assert instance.call("GET", f"/sessions/{session_id}/placement")["outcome"] == "staged"
+
+
 @pytest.mark.usefixtures("clean")
 def test_the_stream_of_another_user_is_not_opened(user: Person, admin: Person):
     session_id = user.launch("Desktop")

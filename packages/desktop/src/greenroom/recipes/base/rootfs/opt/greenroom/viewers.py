@@ -2,7 +2,8 @@
 
     GET events    server-sent events: `clipboard`, `printed` and `control` (control has changed). A viewer who may only
                   watch receives only `control`
-    PUT region    {"timezone": "Europe/Berlin", "language": "de_DE"}; each may be omitted
+    PUT region    {"timezone": "Europe/Berlin", "language": "de_DE"}; each may be omitted. The answer `changed` is true if
+                  programs of the desktop were restarted; it follows when they are shown again
 
 The time zone applies to all programs immediately, because /etc/localtime is a link to FOLDER/localtime. The language
 applies to programs that start later; programs of the desktop that start other programs are restarted. English is the
@@ -28,6 +29,8 @@ ZONES = Path("/usr/share/zoneinfo")
 LANGUAGES = Path("/usr/share/i18n/locales")
 COMPILE_PROGRAM = "/opt/greenroom/language"
 """The program that compiles the locale of a language."""
+RESTART_PROGRAM = "/opt/greenroom/restart"
+"""The program that restarts programs of the desktop, and waits until they are shown."""
 DEFAULT_ZONE = "Etc/UTC"
 """The zone of a session that no browser has opened."""
 MAX_BODY_BYTES = 1024
@@ -94,12 +97,13 @@ async def set_region(
         zone, language = str(region.get("timezone") or ""), str(region.get("language") or "")
     except (ValueError, AttributeError) as error:
         raise BadRequestError("the region of a browser must be a JSON object") from error
+    programs: list[str] = []
     if may_change:
         async with _region_lock:
             programs = [*set_zone(zone), *await set_language(language)]
             if programs:
-                await run("pkill", "-x", "|".join(dict.fromkeys(programs)))
-    return reply(writer, "200 OK", b"{}")
+                await run(RESTART_PROGRAM, *dict.fromkeys(programs))
+    return reply(writer, "200 OK", json.dumps({"changed": bool(programs)}).encode())
 
 
 def set_zone(name: str) -> tuple[str, ...]:
