@@ -57,7 +57,7 @@ def tar(**files: str) -> bytes:
 
 
 def names(home: Path) -> list[str]:
-    return sorted(each.name for each in home.rglob("*"))
+    return sorted(name for _, folders, files in os.walk(home) for name in [*folders, *files])
 
 
 def unfinished(home: Path) -> bool:

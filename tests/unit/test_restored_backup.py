@@ -57,6 +57,7 @@ async def test_who_was_let_in_after_a_log_out_that_the_backup_does_not_know_is_c
     agent.lists(2 if is_listed else 1, "before")
     await agent.lets_in(2)
     agent.lists(1, "restored")
+    await agent.streams_closed(A)
     assert agent.cuts.cut == [(A, ADDRESS)], "the next log-out would be of epoch 2, and would not reach them"
     agent.api.away = True
     assert await agent.status(uri=PATH) == 503, "and they are asked about again"
@@ -76,6 +77,7 @@ async def test_a_promotion_cuts_no_viewer_and_a_log_out_after_it_does(agent: Lis
     agent.lists(2, "promoted")
     assert agent.cuts.cut == []
     agent.lists(3, "promoted", generation=2)
+    await agent.streams_closed(A)
     assert agent.cuts.cut == [(A, ADDRESS)]
 
 

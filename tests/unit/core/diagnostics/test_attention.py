@@ -318,6 +318,13 @@ def test_messages_that_do_not_arrive():
     assert only(unrecorded=EVERYTHING.unrecorded).sentence.startswith("2 sessions must be recorded, but no video")
 
 
+def test_a_directory_that_is_not_synchronized():
+    overdue, stopped = only(directories=(DIRECTORY,)), only(directories=(replace(DIRECTORY, problem="it is down"),))
+    text = "Directory Campus is not synchronized: users who left it keep their access."
+    assert (overdue.severity, overdue.sentence) == ("failure", f"{text} The synchronization is overdue.")
+    assert stopped.sentence == f"{text} It is down."
+
+
 def test_a_provider_or_directory_that_does_not_answer():
     provider, directory = only(sign_on=(SIGN_ON,)), only(sign_on=(replace(SIGN_ON, kind="directory"),))
     assert (provider.severity, provider.sentence) == ("failure", "No user can log in through Campus: It is down.")

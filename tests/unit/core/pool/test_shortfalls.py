@@ -12,6 +12,7 @@ from greenroom.core.pool.shortfalls import (
     effective_refill_problem,
     effective_shortfall,
     empty_pools_warning,
+    is_expected,
     starting_shortfall,
 )
 from greenroom.core.workspace.spec_builder import ZoneFacts
@@ -129,6 +130,11 @@ def test_a_problem_of_the_refill_holds_for_a_full_pool_only():
     unattended = effective_refill_problem(replace(full, has_manager=False))
     assert unattended is not None
     assert unattended.code == "no-running-manager"
+
+
+def test_a_full_zone_is_an_expected_problem_of_the_refill():
+    assert is_expected(Shortfall("no-capacity", "The next session cannot start: no Agent has room."))
+    assert not is_expected(Shortfall("image-unavailable", "The next session cannot start: no Agent has the image."))
 
 
 @pytest.mark.parametrize(
