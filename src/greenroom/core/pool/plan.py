@@ -81,10 +81,11 @@ def plan(snapshot: PoolSnapshot) -> PoolPlan:
     unplaced = target - len(remaining) - len(draft.creates)
     shortfall = obstacle or _shortfall(snapshot, remaining, unplaced, draft, backoff)
     is_full = shortfall is None and desired > 0 and not snapshot.config.paused
+    ending = snapshot.ending + len(draft.ended)
     return PoolPlan(
         actions=(*draft.ended.values(), *draft.creates),
         shortfall=shortfall,
-        refill_problem=shortfalls.refill_problem(snapshot, remaining, failures) if is_full else None,
+        refill_problem=shortfalls.refill_problem(snapshot, remaining, failures, ending=ending) if is_full else None,
         failures=failures.number,
         last_error=failures.last_error,
         next_try=failures.next_try,

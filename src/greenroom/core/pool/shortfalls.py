@@ -189,8 +189,13 @@ def _placement_problem(snapshot: PoolSnapshot, rejected: Sequence[Rejection]) ->
     return "no-agent", details or f"zone {zone} has no Agent"
 
 
-def refill_problem(snapshot: PoolSnapshot, staged: Sequence[PooledSession], failures: PoolFailures) -> Shortfall | None:
-    """Return the reason why the next session of a full pool cannot start; None if it can. `staged` are its sessions."""
+def refill_problem(
+    snapshot: PoolSnapshot, staged: Sequence[PooledSession], failures: PoolFailures, *, ending: int
+) -> Shortfall | None:
+    """Return the reason why the next session of a full pool cannot start; None if it can.
+
+    `staged` are its sessions. While other sessions of the pool end (`ending`), a lack of room is temporary.
+    """
     placement = place(snapshot.agents, placement_request_of(snapshot.image), snapshot.strategy)
     if not placement.candidates:
         code, cause = _placement_problem(snapshot, placement.rejected)
@@ -199,7 +204,7 @@ def refill_problem(snapshot: PoolSnapshot, staged: Sequence[PooledSession], fail
     else:
         return None
     outdated = sum(snapshot.outdated(session) is not None for session in staged)
-    if code == "image-pulling" or (code == "no-capacity" and snapshot.ending > 0):
+    if code == "image-pulling" or (code == "no-capacity" and ending > 0):
         return None  # it ends by itself
     if outdated == 0:
         return Shortfall(code, f"The next session cannot start: {cause}.")

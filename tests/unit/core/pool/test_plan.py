@@ -99,6 +99,16 @@ def test_a_refill_has_no_problem_while_sessions_end_or_the_pool_is_paused_or_sho
     assert (short.shortfall is None, short.refill_problem) == (False, None)
 
 
+def test_a_pool_that_shrinks_has_no_refill_problem_until_its_other_sessions_have_ended():
+    full, one = replace(BIG, cores=3, cores_allocated=3.0), replace(CONFIG, num_sessions=1)
+    shrinking = plan(snapshot(*map(session, (1, 2, 3)), agents=(full,), config=one))
+    assert [type(action) for action in shrinking.actions] == [Retire, Retire]
+    assert (shrinking.shortfall, shrinking.refill_problem) == (None, None)
+    still_full = plan(snapshot(session(1), agents=(full,), config=one)).refill_problem
+    assert still_full is not None, "other sessions use the Agent"
+    assert still_full.code == "no-capacity"
+
+
 def test_one_session_missing_is_created_on_the_least_loaded_agent():
     busy = replace(BIG, agent_id="a0", hostname="agent-0", cores_allocated=50.0)
     made = plan(snapshot(session(1, agent_id="a0"), session(2), agents=(busy, BIG)))
