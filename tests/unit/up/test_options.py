@@ -77,9 +77,18 @@ def test_a_reverse_proxy_and_further_names_are_served():
     assert without.console_url == without.url
 
 
+def test_a_console_can_have_an_ipv6_address():
+    settings = merge_settings(Options(public_url="https://[fd00:10::5]:8443"), {})
+    assert (settings.console_url, settings.console_host) == ("https://[fd00:10::5]:8443", "[fd00:10::5]")
+    assert settings.served_hosts == ["127.0.0.1", "[fd00:10::5]", "localhost", "[::1]"]
+    assert merge_settings(Options(public_url="https://[::1]"), {}).served_hosts == ["127.0.0.1", "[::1]", "localhost"]
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        (Options(public_url="https://[fd00::10::5]"), "--public-url 'https://[fd00::10::5]' is not an address"),
+        (Options(public_url="https://fd00:10::5"), "--public-url 'https://fd00:10::5' is not an address"),
         (Options(public_url="http://desk.example.org"), "--public-url 'http://desk.example.org' is not an address"),
         (Options(public_url="https://desk.example.org/desk"), "the console cannot be served below a path"),
         (Options(public_url="https://desk.example.org; x"), "is not an address like https://desk.example.org"),

@@ -13,10 +13,9 @@ from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from greenroom.core.errors import SetupError
-from greenroom.core.fleet.addresses import LOCAL_HOSTS, host_problem
+from greenroom.core.fleet.addresses import LOCAL_HOSTS, host_problem, origin_host
 from greenroom.core.versions import Version, refuse_downgrade
 from greenroom.up.layout import FORMAT, Layout, read_json, write_json
 
@@ -127,7 +126,7 @@ def _listen(host: str, port: int) -> None:
 
 _ZONE_NAME: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
 _HOST_NAME: Final = re.compile(r"^(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*$")
-_ORIGIN: Final = re.compile(r"^https://[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*(:[1-9][0-9]{0,4})?$")
+_ORIGIN: Final = re.compile(r"^https://([a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?$")
 MAX_MANAGERS: Final = 9
 
 
@@ -193,7 +192,8 @@ class Settings:
 
     @property
     def console_host(self) -> str:
-        return urlsplit(self.console_url).hostname or self.host
+        """The host of the address, with the brackets of an IPv6 address."""
+        return origin_host(self.console_url)
 
     @property
     def named_hosts(self) -> list[str]:
@@ -290,7 +290,7 @@ def _problem(settings: Settings) -> str | None:
             hostname
         ),
         f"--public-url {settings.public_url!r} is not an address like https://desk.example.org; the console cannot be"
-        " served below a path.": bool(settings.public_url) and not _ORIGIN.match(settings.public_url or ""),
+        " served below a path.": bool(settings.public_url) and not _is_origin(settings.public_url or ""),
         f"--served-hosts: {bad_hosts} cannot be a host name; specify names without https:// and port,"
         " and IPv6 addresses in brackets.": bool(bad_hosts),
         "--tls-cert requires --hostname; specify both.": settings.tls_cert is not None and not settings.hostname,
@@ -298,6 +298,10 @@ def _problem(settings: Settings) -> str | None:
         != (settings.tls_key is None),
     }
     return next((sentence for sentence, applies in problems.items() if applies), None)
+
+
+def _is_origin(url: str) -> bool:
+    return _ORIGIN.match(url) is not None and host_problem(url.removeprefix("https://")) is None
 
 
 def _is_host(name: str) -> bool:
