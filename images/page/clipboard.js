@@ -107,9 +107,15 @@ function takeText(text) {
 
 async function takeImageFromSession() {
   noteCopied();
-  const answer = await fetch(IMAGE, { cache: 'no-store' });
-  if (!answer.ok) return;
-  const image = await answer.blob();
+  let image;
+  try {
+    const answer = await fetch(IMAGE, { cache: 'no-store' });
+    if (!answer.ok) return;
+    image = await answer.blob();
+  } catch {
+    say(t('The picture did not reach this computer. Copy it again.'));
+    return;
+  }
   const address = URL.createObjectURL(image);
   offer(t('A picture was copied in the session.'), [{ label: t('Save'), href: address, download: 'copied.png' }], async () => {
     await navigator.clipboard.write([new ClipboardItem({ [PNG]: image })]);
@@ -143,9 +149,13 @@ async function bring() {
 for (const kind of INPUTS) window.addEventListener(kind, () => { if (offered !== null) bring(); }, true);
 
 onMessage('hello', async () => {
-  const answer = await fetch('clipboard/', { cache: 'no-store' });
-  if (!answer.ok) return;
-  ways = await answer.json();
+  try {
+    const answer = await fetch('clipboard/', { cache: 'no-store' });
+    if (!answer.ok) return;
+    ways = await answer.json();
+  } catch {
+    return; // without an answer both ways are tried
+  }
   tellParent({ type: 'clipboard-ways', out: ways.out, in: ways.in });
 });
 onMessage('clipboard', ({ text }) => {

@@ -98,6 +98,8 @@ export const GERMAN = {
   'The browser does not let this page copy.': 'Der Browser erlaubt dieser Seite nicht, zu kopieren.',
   'The picture did not reach the session. Paste it again.':
     'Das Bild hat die Sitzung nicht erreicht. Fügen Sie es noch einmal ein.',
+  'The picture did not reach this computer. Copy it again.':
+    'Das Bild hat diesen Computer nicht erreicht. Kopieren Sie es noch einmal.',
   '{name} was printed.': '{name} wurde gedruckt.',
   '{name} was printed into the folder Downloads of the session. Your group allows no downloads.':
     '{name} wurde in den Ordner Downloads der Sitzung gedruckt. Ihre Gruppe erlaubt keine Downloads.',
