@@ -99,7 +99,7 @@ def test_a_refill_has_no_problem_while_sessions_end_or_the_pool_is_paused_or_sho
     assert (short.shortfall is None, short.refill_problem) == (False, None)
 
 
-def test_a_pool_that_shrinks_has_no_refill_problem_until_its_other_sessions_have_ended():
+def test_a_pool_that_shrinks_has_no_refill_problem_while_its_sessions_end():
     full, one = replace(BIG, cores=3, cores_allocated=3.0), replace(CONFIG, num_sessions=1)
     shrinking = plan(snapshot(*map(session, (1, 2, 3)), agents=(full,), config=one))
     assert [type(action) for action in shrinking.actions] == [Retire, Retire]
