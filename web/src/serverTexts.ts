@@ -105,6 +105,7 @@ function translated(text: string, depth: number): string | undefined {
 
 function newlyTranslated(whole: string, depth: number): string | undefined {
   const [before, text, after] = split(whole);
+  if (QUANTITY.test(text)) return before + withDecimalSign(text) + after;
   if (!/[A-Za-z]{2}/.test(text)) return undefined;
   const found = ofTemplate(text, depth) ?? inParts(text, depth);
   if (found === undefined) return undefined;
@@ -124,7 +125,9 @@ function ofTemplate(text: string, depth: number): string | undefined {
       template.places.map((place, index) => {
         const isName = place.startsWith('name') || isZone(template.texts[index] ?? '', found[index] ?? '');
         const value = found[index] ?? '';
-        return [place, isName ? value : (translated(value, depth + 1) ?? value)];
+        if (isName) return [place, value];
+        const isQuantity = QUANTITY.test(value + (UNIT.exec(template.texts[index + 1] ?? '')?.[0] ?? ''));
+        return [place, isQuantity ? withDecimalSign(value) : (translated(value, depth + 1) ?? value)];
       }),
     );
     const sentence = i18n._(template.id, values);
@@ -138,6 +141,15 @@ function ofTemplate(text: string, depth: number): string | undefined {
 /** Whether a value is the name of a zone: the word after "zone". The first zone has the name of a known text, "default". */
 function isZone(before: string, value: string): boolean {
   return /\bzone $/i.test(before) && !value.includes(' ');
+}
+
+/** A number with a decimal point and a unit. One without a unit can be a version. */
+const QUANTITY = /^\d+\.\d+ ?(?:[kMGT]?B|%|ms|s|cores)$/;
+const UNIT = /^ ?(?:[kMGT]?B|%|ms|s|cores)(?![\w-])/;
+
+/** The number of a quantity in the language of the page: "3,2 GB". */
+function withDecimalSign(quantity: string): string {
+  return quantity.replace('.', (1.1).toLocaleString(i18n.locale || 'en').charAt(1));
 }
 
 /** The values in a sentence that begins after its first name, e.g. `is disabled` for `{name0} is disabled`. */

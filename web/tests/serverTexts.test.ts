@@ -102,8 +102,16 @@ describe('in German', () => {
     ['Why is `keepalive_expiration` = 3600 for anna?', 'Warum ist `keepalive_expiration` = 3600 für anna?'],
     [
       ' has 3.2 GB of disk free; 5 GB must stay free. It accepts no new sessions.',
-      ' hat 3.2 GB Speicherplatz frei; 5 GB müssen frei bleiben. Er nimmt keine neuen Sitzungen an.',
+      ' hat 3,2 GB Speicherplatz frei; 5 GB müssen frei bleiben. Er nimmt keine neuen Sitzungen an.',
     ],
+    [
+      'It has not checked in for 43 minutes. Check its host, its process and its network.',
+      'Er hat sich 43 Minuten lang nicht gemeldet. Prüfen Sie seinen Host, seinen Prozess und sein Netzwerk.',
+    ],
+    [' expires in 12 days.', ' ist noch 12 Tage gültig.'],
+    ['Number 2 in the queue of the machine, about 3.5 s', 'Nummer 2 in der Warteschlange der Maschine, etwa 3,5 s'],
+    ['Docker 27.5 is too old', 'Docker 27.5 is too old'],
+    ['85.9 GB', '85,9 GB'],
     ['ann@x.org created zone eu', 'ann@x.org hat Zone eu erstellt'],
     [
       'ann@x.org changed user ben@x.org: first_name (none) → Ben; locked true → false',

@@ -26,7 +26,7 @@ from typing import Final, Literal, Protocol
 
 from greenroom.core.fleet.disk import FreeDisk, shortage
 from greenroom.core.fleet.restarts import with_subject
-from greenroom.core.text import exact_size
+from greenroom.core.text import exact_size, rough_duration
 
 MAX_LATENESS_FACTOR: Final = 10.0
 """The maximum factor by which a time limit is multiplied."""
@@ -164,7 +164,7 @@ def effective_status(
     if status != "pending" and (refusal or crash_loop):
         return EffectiveStatus(status, refusal or crash_loop)
     if status == "missing":
-        since = "" if silent_s is None else f" for {silent_s:.0f} s"
+        since = "" if silent_s is None else f" for {rough_duration(silent_s)}"
         return EffectiveStatus(status, f"It has not checked in{since}. Check its host, its process and its network.")
     if status == "running" and runtime_error:
         return EffectiveStatus(status, f"It cannot start sessions: {runtime_error}")
@@ -329,7 +329,7 @@ def _after_report(agent: AgentReport) -> AgentTransition | None:
 
 
 def _after_silence(agent: AgentReport, silent_s: float, timings: FleetTimings) -> AgentTransition | SessionsLost | None:
-    since = f"it has not reported for {silent_s:.0f} s"
+    since = f"it has not reported for {rough_duration(silent_s)}"
     if agent.status == "running":
         return _transition(agent, "missing", since)
     if agent.status != "missing":

@@ -54,7 +54,7 @@ def agent(status: Any, silent_s: float | None, **fields: Any) -> AgentReport:
         (agent("missing", 15), "running", "it checks in again"),
         (agent("missing", 3, complete=False), None, ""),
         (agent("missing", 3600), None, ""),
-        (agent("missing", 3601), "dead", "it has not reported for 3601 s"),
+        (agent("missing", 3601), "dead", "it has not reported for 1 hour"),
         (agent("dead", 9999, has_sessions_to_mark_lost=True), None, ""),
         (agent("dead", 1), "running", "it checks in again"),
         (agent("running", 1, disconnected_s=3), None, ""),
@@ -102,6 +102,8 @@ def test_what_is_wrong_with_an_agent_is_a_sentence():
     assert gone == EffectiveStatus(
         "missing", "It has not checked in for 40 s. Check its host, its process and its network."
     )
+    for_long = effective_status("missing", "eu", silent_s=2638.4, has_manager=True, runtime_error="")
+    assert (for_long.reason or "").startswith("It has not checked in for 43 minutes. ")
     refused = "The message is not a CheckIn."
     for status in ("running", "missing", "dead"):
         assert effective_status(
@@ -121,7 +123,7 @@ def test_a_zone_whose_other_managers_do_not_run_is_warned_of(others: int, runnin
 
 def test_users_sessions_are_lost_after_a_longer_silence_once():
     (action,) = plan([agent("missing", 601, has_sessions_to_mark_lost=True)], TIMINGS, quiet=False)
-    assert action == SessionsLost(agent_id="a", reason="its Agent host-1 was lost: it has not reported for 601 s")
+    assert action == SessionsLost(agent_id="a", reason="its Agent host-1 was lost: it has not reported for 10 minutes")
     assert plan([agent("missing", 601)], TIMINGS, quiet=False) == []
 
 

@@ -92,7 +92,7 @@ function SharedRow({ share }: { share: Share }) {
           {share.name && `${kind} · `}
           {share.expires ? (
             <Trans>
-              {access}, until <TimeAgo time={share.expires} />
+              {access}, ends <TimeAgo time={share.expires} />
             </Trans>
           ) : (
             access

@@ -76,7 +76,7 @@ function Details({ manager }: { manager: Manager }) {
           [t`Instance ID`, <ShortId key="id" id={manager.instance_id} />],
           [t`Status`, manager.status_reason],
           [t`Zone`, manager.zone_name],
-          [t`Term (changes of the Primary)`, manager.term],
+          [t`Changes of the Primary so far`, manager.term],
           [t`Hostname`, manager.hostname],
           [t`Version`, manager.version],
           [t`Gateway URL`, manager.gateway_url || t`none: no Agent can reach this Manager`],
