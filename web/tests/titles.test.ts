@@ -1,4 +1,7 @@
+import { createElement } from 'react';
+import { renderToStaticMarkup } from 'react-dom/server';
 import { expect, test } from 'vitest';
+import { Marked } from '../src/components/Marked';
 import {
   permissionTitle,
   settingTitle,
@@ -31,6 +34,12 @@ test('a reason has the titles of its settings, and none of them for users', () =
   expect(withSettingTitles(reason)).toBe('Its time is limited to 1 hour: Keepalive expiration = 3600 by default.');
   expect(withoutSettings(reason)).toBe('Its time is limited to 1 hour.');
   expect(withoutSettings('It ends with its lease.')).toBe('It ends with its lease.');
+});
+
+test('a description names other settings by their titles', () => {
+  const text = 'With `allow_kasm_sharing`: at most 5 within `login_window_s`.';
+  const shown = renderToStaticMarkup(createElement(Marked, { text })).replace(/<[^>]+>/g, '');
+  expect(shown).toBe('With Sharing: at most 5 within Log-in attempt window.');
 });
 
 test.each([

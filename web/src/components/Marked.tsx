@@ -1,8 +1,15 @@
 import { Code } from '@mantine/core';
+import { isSetting, settingTitle } from './titles';
 
-/** A sentence of the server, in which `names` stand between backticks. */
+/** A sentence of the server, in which `names` stand between backticks. Settings have their titles. */
 export function Marked({ text }: { text: string }) {
   return text
     .split('`')
-    .map((part, index) => (index % 2 ? <Code key={index}>{part}</Code> : <span key={index}>{part}</span>));
+    .map((part, index) =>
+      index % 2 && !isSetting(part) ? (
+        <Code key={index}>{part}</Code>
+      ) : (
+        <span key={index}>{index % 2 ? settingTitle(part) : part}</span>
+      ),
+    );
 }

@@ -6,9 +6,13 @@ import { serverText } from '../serverTexts';
 
 const PERMISSION = /`?\b(allow_kasm_\w+)`?(?: = (true|false))?/g;
 
+export function isSetting(name: string): boolean {
+  return Object.hasOwn(SETTING_TITLES, name);
+}
+
 /** "Clipboard Down" for `allow_kasm_clipboard_down`. A name of another version has no title. */
 export function settingTitle(name: string): string {
-  return serverText(Object.hasOwn(SETTING_TITLES, name) ? (SETTING_TITLES[name] ?? name) : name);
+  return serverText(isSetting(name) ? (SETTING_TITLES[name] ?? name) : name);
 }
 
 /** A sentence of the server with the titles of permissions instead of their names. */
