@@ -8,6 +8,7 @@ and then by the number of people who are affected.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -404,9 +405,13 @@ def _of_credential(credential: ExpiringCredential, now: datetime) -> Attention:
     return _entry("expiry", severity, Help(title, ref), noun, SentencePart(credential.name, ref), text)
 
 
+_OUTER_FOLDERS: Final = re.compile(r"(?<!\S)/\S+/(?=[^/\s]+/[^/\s]+)")
+"""The beginning of a path with more than two parts. The log has the whole path."""
+
+
 def _of_certificate(warning: CertificateWarning) -> Attention:
     show = Help("Show the log", ObjectRef("log_code", LogCode.CERTIFICATE_EXPIRES))
-    return _entry("certificate", "warning", show, warning.sentence, since=warning.time)
+    return _entry("certificate", "warning", show, _OUTER_FOLDERS.sub("…/", warning.sentence), since=warning.time)
 
 
 def _of_backlog(backlog: AuditBacklog) -> Attention:

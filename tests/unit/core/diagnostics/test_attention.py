@@ -356,6 +356,19 @@ def test_a_certificate_of_a_gateway_that_expires():
     assert (entry.code, entry.severity, entry.sentence) == ("certificate", "warning", CERTIFICATE.sentence)
 
 
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/srv/data/greenroom/gateway/tls/cert.pem", "…/tls/cert.pem"),
+        ("/tls/cert.pem", "/tls/cert.pem"),
+        ("cert.pem", "cert.pem"),
+    ],
+)
+def test_a_certificate_is_named_by_the_end_of_its_path(path: str, shown: str):
+    warning = CertificateWarning(sentence=f"The certificate {path} ends in 3 days.", time=NOW)
+    assert only(certificates=(warning,)).sentence == f"The certificate {shown} ends in 3 days."
+
+
 def test_work_that_fails_again_and_again_has_an_entry_of_its_own():
     found = entries(failing=tuple(replace(WAITING, code=code) for code in FAILING))
     assert {(entry.code, entry.severity) for entry in found} == {
