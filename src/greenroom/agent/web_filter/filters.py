@@ -193,7 +193,7 @@ class WebFilters:
             await squid.apply(policy, web_filter.network, secrets)
             if squid.run_id != before:
                 web_filter.count_start()
-                if before is not None:  # Squid had ended, but this was not known before
+                if before is not None:  # Squid had ended, but this was not known before, or it did not answer
                     self._log_end(policy.filter_policy_id)
         web_filter.applied_policy, web_filter.secrets = policy, secrets
         web_filter.checked_at_s, web_filter.failures = time.monotonic(), 0
@@ -294,7 +294,7 @@ class WebFilters:
 
     def _log_end(self, policy_id: str) -> None:
         policy_name = self._name(policy_id)
-        sentence = f"The web filter of policy {policy_name} ended unexpectedly; it is started again."
+        sentence = f"The web filter of policy {policy_name} ended or did not answer; it is started again."
         self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, sentence, details={"policy_id": policy_id})
 
     def _name(self, policy_id: str) -> str:

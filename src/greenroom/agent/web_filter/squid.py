@@ -14,6 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -108,6 +109,12 @@ ACCOUNT: Final = "greenroom-filter"
 READY_TIMEOUT_S: Final = 10.0
 POLL_S: Final = 0.02
 END_TIMEOUT_S: Final = 3.0
+ANSWER_TIMEOUT_S: Final = 3.0
+ANSWER_TRIES: Final = 3
+"""The number of requests without an answer after which Squid is started again. One is not enough: it is also without an
+answer if the Agent itself was stopped for a time."""
+_REQUEST: Final = b"HEAD / HTTP/1.0\r\n\r\n"
+"""Names no host, so Squid answers it with 400. Such an answer is no denial."""
 
 _SEARCH_PATH: Final = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 _PASSED_VARIABLES: Final = ("PATH", "GREENROOM_INSTANCE_DATA", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -152,8 +159,9 @@ class Squid:
         name_servers: tuple[str, ...],
         secrets: Sequence[FilterSecret] = (),
     ) -> None:
-        """Apply this policy, with the secrets to add: start Squid, or make it reload a changed configuration. Raises
-        FilterError: Squid is not installed, or does not start; the error contains the message of Squid."""
+        """Apply this policy, with the secrets to add: start Squid, or make it reload a changed configuration. A Squid
+        that does not answer is started again. Raises FilterError: Squid is not installed, or does not start; the error
+        contains the message of Squid."""
         location = SquidLocation(
             listen_addresses=(f"{address}:{FILTER_PORT}",),
             subnet=subnet,
@@ -169,6 +177,9 @@ class Squid:
         changed = self._write(policy, location, secrets)
         if self._running is None:
             self._adopt()
+        if self._running is not None and not changed and not await answers(address, FILTER_PORT):
+            log.warning("the web filter does not answer", policy=policy.name, pid=self._running.pid, address=address)
+            await self._kill(self._running)
         if self._running is None:
             await self._start(policy, address)
         elif changed:
@@ -302,6 +313,29 @@ class Squid:
         self._running = None
         if self._child is not None:
             self._child.poll()
+
+
+async def answers(address: str, port: int) -> bool:
+    """Return True if the Squid at this address answers one of `ANSWER_TRIES` requests."""
+    for _ in range(ANSWER_TRIES):
+        end = time.monotonic() + ANSWER_TIMEOUT_S
+        # A Squid that reloads its configuration does not listen for a moment, so a refused connection is repeated.
+        while (rest_s := end - time.monotonic()) > 0:
+            if await _has_answered(address, port, rest_s):
+                return True
+            await asyncio.sleep(POLL_S)
+    return False
+
+
+async def _has_answered(address: str, port: int, limit_s: float) -> bool:
+    try:
+        async with asyncio.timeout(limit_s):
+            reader, writer = await asyncio.open_connection(address, port)
+            with closing(writer):
+                writer.write(_REQUEST)
+                return await reader.readline() != b""
+    except OSError:  # also TimeoutError
+        return False
 
 
 def _program() -> str:

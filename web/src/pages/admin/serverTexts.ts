@@ -698,7 +698,7 @@ export const SERVER_TEXTS = [
   msg({ id: "server:The viewing is not valid or has expired; begin another viewing of this video.", message: "The viewing is not valid or has expired; begin another viewing of this video." }),
   msg({ id: "server:The volume mapping {name0} has no `bind`, the folder inside the container.", message: "The volume mapping {name0} has no `bind`, the folder inside the container." }),
   msg({ id: "server:The web filter cannot be enforced on this host, because its firewall rules cannot be set: {0}.", message: "The web filter cannot be enforced on this host, because its firewall rules cannot be set: {0}." }),
-  msg({ id: "server:The web filter of policy {name0} ended unexpectedly; it is started again.", message: "The web filter of policy {name0} ended unexpectedly; it is started again." }),
+  msg({ id: "server:The web filter of policy {name0} ended or did not answer; it is started again.", message: "The web filter of policy {name0} ended or did not answer; it is started again." }),
   msg({ id: "server:The web filter of policy {name0} fails: {1}", message: "The web filter of policy {name0} fails: {1}" }),
   msg({ id: "server:The web filter {name0} denies {1}; a lease cannot allow it.", message: "The web filter {name0} denies {1}; a lease cannot allow it." }),
   msg({ id: "server:The workdir of command {name0} must be an absolute path.", message: "The workdir of command {name0} must be an absolute path." }),
