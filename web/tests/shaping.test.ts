@@ -12,6 +12,7 @@ import {
   stacked,
   tableOf,
   timesOf,
+  visible,
 } from '../src/charts/shaping';
 import type { SeriesAnswer } from '../src/api/series';
 
@@ -55,6 +56,20 @@ test('stacked lines keep the times of which nothing is known', () => {
     [null, 2, null],
     [null, 3, 0],
   ]);
+});
+
+test('a small bar is drawn with a visible height beside a high one', () => {
+  expect(
+    visible([
+      [1, 0, null, 50],
+      [99, 7, null, 50],
+    ]),
+  ).toEqual([
+    [4, 0, null, 50],
+    [99, 7, null, 50],
+  ]);
+  expect(visible([[null], [0]])).toEqual([[null], [0]]);
+  expect(visible([])).toEqual([]);
 });
 
 test('points without a neighbor are drawn on their own', () => {

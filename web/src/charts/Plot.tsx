@@ -14,6 +14,7 @@ import {
   stacked,
   type Unit,
   type Value,
+  visible,
 } from './shaping';
 
 /** The width of the axis of values. */
@@ -76,7 +77,7 @@ function sizeOf({ clientWidth, clientHeight }: HTMLElement) {
 /** The data as uPlot draws it. Of stacked lines the top one is drawn first, and the others over it. */
 function dataOf(times: number[], lines: Line[], kind: ChartSpec['kind']): uPlot.AlignedData {
   const values = lines.map((line) => line.values);
-  const drawn: Value[][] = kind === 'lines' ? values : stacked(values).reverse();
+  const drawn: Value[][] = kind === 'lines' ? values : stacked(kind === 'bars' ? visible(values) : values).reverse();
   return [times, ...drawn];
 }
 

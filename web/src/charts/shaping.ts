@@ -72,6 +72,16 @@ export function stacked(lines: Value[][]): Value[][] {
   });
 }
 
+/** The height of the smallest bar, as a part of the highest one. */
+const LEAST_BAR = 0.04;
+
+/** Bars as they are drawn: a few errors are visible beside thousands of other rows. */
+export function visible(lines: Value[][]): Value[][] {
+  const sums = stacked(lines).at(-1) ?? [];
+  const least = LEAST_BAR * Math.max(0, ...sums.map((sum) => sum ?? 0));
+  return lines.map((values) => values.map((value) => (value ? Math.max(value, least) : value)));
+}
+
 /** The number that stands for a whole line: the sum, or the latest value. */
 export function headline(values: Value[], isSum: boolean): Value {
   const known = values.filter((value) => value !== null);
