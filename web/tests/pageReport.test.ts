@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { lastReport, noteRates, noteRoundTrip } from '../src/pages/session/pageReport';
+import { lastReport, noteRates, noteRoundTrip, onFirstRoundTrip } from '../src/pages/session/pageReport';
 
 const NOTHING = { round_trip_ms: null, frames_s: null, kbit_s: null };
 
@@ -19,4 +19,20 @@ test('values that the server refuses are not reported', () => {
   noteRoundTrip(60_001);
   noteRates({ frames_s: -1, kbit_s: Infinity }, 1000);
   expect(lastReport(1000)).toEqual(NOTHING);
+});
+
+test('the first round trip of each stream is told once', () => {
+  noteRoundTrip(null);
+  const told: unknown[] = [];
+  const forget = onFirstRoundTrip(() => told.push(lastReport(0).round_trip_ms));
+  noteRoundTrip(12.5);
+  noteRoundTrip(13);
+  expect(told).toEqual([12.5]);
+  noteRoundTrip(null);
+  noteRoundTrip(14);
+  expect(told).toEqual([12.5, 14]);
+  forget();
+  noteRoundTrip(null);
+  noteRoundTrip(15);
+  expect(told).toEqual([12.5, 14]);
 });

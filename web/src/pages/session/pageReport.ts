@@ -23,9 +23,19 @@ let roundTripMs: number | null = null;
 let rates: Rates | null = null;
 let ratesAt = 0;
 
+const firstMeasured = new Set<() => void>();
+
 /** Keeps the round trip to the session of this page. */
 export function noteRoundTrip(ms: number | null): void {
+  const isFirst = roundTripMs === null && ms !== null;
   roundTripMs = ms;
+  if (isFirst) for (const listener of firstMeasured) listener();
+}
+
+/** Calls `listener` at the first measured round trip of a stream, until the returned function is called. */
+export function onFirstRoundTrip(listener: () => void): () => void {
+  firstMeasured.add(listener);
+  return () => firstMeasured.delete(listener);
 }
 
 /** Keeps the rates of the picture, measured at the time `now` in milliseconds. */

@@ -153,10 +153,8 @@ export function useFramePage(
 
   const stats = picture?.stats ?? null;
   const shownLatencyMs = stats?.latency_ms ?? latencyMs;
-  useEffect(() => {
-    noteRoundTrip(shownLatencyMs);
-    return () => noteRoundTrip(null);
-  }, [shownLatencyMs]);
+  useEffect(() => noteRoundTrip(shownLatencyMs), [shownLatencyMs]);
+  useEffect(() => () => noteRoundTrip(null), []);
   useEffect(() => {
     noteRates(stats, Date.now());
     return () => noteRates(null, 0);

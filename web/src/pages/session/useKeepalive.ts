@@ -1,5 +1,6 @@
 import { useEffect, useRef } from 'react';
 import type { Connection } from '../../api/types';
+import { onFirstRoundTrip } from './pageReport';
 
 const CONNECTING_LOOK_MS = 500;
 const RUNNING_LOOK_MS = 5000;
@@ -13,8 +14,9 @@ export function lookAgainAfter(connection: Connection | undefined): number {
 /**
  * While the page is open, the session counts as used: `beat` is called immediately and every `keepalive_interval`.
  *
- * `beat` is also called when the page becomes visible, because browsers slow the timers of hidden pages. One missed call is
- * harmless, because the interval is at most half of the expiry. Null = the session does not run.
+ * `beat` is also called when the page becomes visible, because browsers slow the timers of hidden pages, and at the first
+ * measured round trip, which administrators would otherwise see after a whole interval. One missed call is harmless,
+ * because the interval is at most half of the expiry. Null = the session does not run.
  */
 export function useKeepalive(
   beat: (() => Promise<unknown>) | null,
@@ -31,7 +33,9 @@ export function useKeepalive(
     send();
     const timer = setInterval(send, interval * 1000);
     document.addEventListener('visibilitychange', sendWhenSeen);
+    const forget = onFirstRoundTrip(send);
     return () => {
+      forget();
       clearInterval(timer);
       document.removeEventListener('visibilitychange', sendWhenSeen);
     };
