@@ -91,18 +91,20 @@ describe('events', () => {
     leave();
   });
 
-  test('mark a large answer once in a second, and at once if the Primary changed', () => {
-    const map = ['stage-map'];
+  test.each([
+    ['stage-map', 'session'],
+    ['today', 'logs'],
+  ])('mark the large answer %s once in a second, and at once if the Primary changed', (key, topic) => {
     const isStale = () => {
-      const found = queries.getQueryState(map)?.isInvalidated;
-      queries.setQueryData(map, {});
+      const found = queries.getQueryState([key])?.isInvalidated;
+      queries.setQueryData([key], {});
       return found;
     };
     isStale();
-    Stream.newest.send('session');
+    Stream.newest.send(topic);
     vi.advanceTimersByTime(GATHERED_MS);
     expect(isStale()).toBe(true);
-    Stream.newest.send('session');
+    Stream.newest.send(topic);
     vi.advanceTimersByTime(GATHERED_MS);
     expect(isStale()).toBe(false);
     vi.advanceTimersByTime(1000);

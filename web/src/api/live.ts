@@ -53,7 +53,7 @@ const TOUCHED: Record<string, string[]> = {
 /** Events within this time cause one refresh. */
 const GATHER_MS = 80;
 /** Queries with large answers → the shortest time between two refreshes. */
-const AT_MOST_MS: Record<string, number> = { 'stage-map': 1000 };
+const AT_MOST_MS: Record<string, number> = { 'stage-map': 1000, today: 1000 };
 /** The topics after which all queries are refreshed at once: there are few such events. */
 const URGENT = ['primary', 'managers'];
 /** The first and the later pause before a reconnect. */
