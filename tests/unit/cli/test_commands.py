@@ -228,9 +228,11 @@ def test_what_is_typed_becomes_this_request(
 def test_members_and_workspaces_of_a_group_change_one_at_a_time(api: Pretended, greenroom: Greenroom):
     path = f"/groups/{GROUP}/users/{USER}"
     api.answers = FOUND | {("PUT", path): httpx.Response(204), ("DELETE", path): httpx.Response(204)}
-    assert greenroom("groups", "add-user", "All Users", "ann").code == 0
-    assert greenroom("groups", "remove-user", "All Users", "ann").code == 0
-    assert [request.method for request in api.asked if request.url.path.endswith(path)] == ["PUT", "DELETE"]
+    api.answers["GET", f"/groups/{GROUP}"] = {"name": "All Users"}
+    assert greenroom("groups", "add-user", "All Users", "ann").out == "The user ann is in the group All Users.\n"
+    assert greenroom("groups", "remove-user", "All Users", "ann").out == "The user ann is not in the group All Users.\n"
+    assert json.loads(greenroom("groups", "add-user", "All Users", "ann", "--json").out)["name"] == "All Users"
+    assert [request.method for request in api.asked if request.url.path.endswith(path)] == ["PUT", "DELETE", "PUT"]
 
 
 def test_an_empty_value_empties_a_list(api: Pretended, greenroom: Greenroom):

@@ -28,14 +28,18 @@ def logout(call: Call, *, login: Login = None) -> None:
     call.output.print_result(f"The user {call.target} is logged out.", {"logged_out": True})
 
 
-def _add_membership_verb(prefix: str, method: str, member_kind: str) -> None:
+def _add_membership_verb(prefix: str, method: str, member_kind: str, result: str) -> None:
+    """Add a verb that changes the members of a group. `result` is the verb of the sentence that it prints."""
     noun = NOUNS[f"{member_kind}s"]
     parameter = argument("member", member_kind.upper(), f"The {noun.singular}, by name or id.")
 
     def change(call: Call) -> None:
         group = call.path
         call.client.request(method, f"{group}/{noun.noun}/{call.body()['member']}")
-        call.print_object(call.client.get(group))
+        if call.output.as_json:
+            call.print_object(call.client.get(group))
+        else:
+            call.output.print_line(f"The {noun.singular} {call.fields['member']} {result} the group {call.target}.")
 
     change.__doc__ = API[f"{method} /groups/{{group_id}}/{noun.noun}/{{{noun.id_field}}}"].text
     option = FieldOption("member", parameter, lambda value, client: noun.find_id(client, value))
@@ -43,8 +47,8 @@ def _add_membership_verb(prefix: str, method: str, member_kind: str) -> None:
 
 
 for _member_kind in ("user", "image"):
-    _add_membership_verb("add", "PUT", _member_kind)
-    _add_membership_verb("remove", "DELETE", _member_kind)
+    _add_membership_verb("add", "PUT", _member_kind, "is in")
+    _add_membership_verb("remove", "DELETE", _member_kind, "is not in")
 
 
 @verb("roles", "list", takes_object=False)
