@@ -309,6 +309,15 @@ def exact_size(count: float) -> str:
     return size(count, digits=3)
 
 
+def compared_sizes(*counts: float) -> list[str]:
+    """Return bytes for texts that compare them: as `size`, with up to 3 digits if sizes would be equal in text."""
+    for digits in (1, 2):
+        texts = [size(count, digits) for count in counts]
+        if len(set(texts)) == len(set(counts)):
+            return texts
+    return [exact_size(count) for count in counts]
+
+
 def duration(seconds: float) -> str:
     """Return seconds in the largest unit in which they are a whole number: `1 hour`, `90 s`."""
     for unit_s, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):

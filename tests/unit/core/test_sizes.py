@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.text import duration, exact_size, size
+from greenroom.core.text import compared_sizes, duration, exact_size, size
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,20 @@ def test_a_size_has_the_units_of_the_console(count: int, shown: str):
 
 def test_sizes_that_are_compared_differ_in_text():
     assert (exact_size(1_499_000_000), exact_size(1_500_000_000)) == ("1.499 GB", "1.5 GB")
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown"),
+    [
+        ((85_899_345_920, 254_900_000_000), ["85.9 GB", "254.9 GB"]),
+        ((4_960_000_000, 5_000_000_000), ["4.96 GB", "5 GB"]),
+        ((4_999_000_000, 5_000_000_000), ["4.999 GB", "5 GB"]),
+        ((4_999_999_999, 5_000_000_000), ["5 GB", "5 GB"]),
+        ((5_000_000_000, 5_000_000_000, 8_000_000_000), ["5 GB", "5 GB", "8 GB"]),
+    ],
+)
+def test_compared_sizes_have_only_the_digits_that_distinguish_them(counts: tuple[int, ...], shown: list[str]):
+    assert compared_sizes(*counts) == shown
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Final, Literal, get_args
 
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.liveness import Closed, ClosedCode, PlacementStatus, closed, start_failure
-from greenroom.core.text import exact_size
+from greenroom.core.text import compared_sizes
 from greenroom.core.workspace.session_spec import CpuMode
 from greenroom.core.workspace.spec_builder import ImageFacts
 
@@ -331,9 +331,9 @@ def _capacity_obstacle(agent: PlacementAgent, request: PlacementRequest) -> tupl
     if agent.cores_allocated + request.reserved_cores(agent) > agent.cores + TOLERANCE:
         return "no_capacity", _too_few_cores(agent, request) + _quarantined(agent)
     if agent.memory_allocated + request.memory > agent.memory:
+        free, memory, needed = compared_sizes(agent.free_memory, agent.memory, request.memory)
         return "no_capacity", (
-            f"{agent.hostname} has {exact_size(agent.free_memory)} of {exact_size(agent.memory)} memory free,"
-            f" {exact_size(request.memory)} are needed{_quarantined(agent)}"
+            f"{agent.hostname} has {free} of {memory} memory free, {needed} are needed{_quarantined(agent)}"
         )
     return None
 

@@ -106,6 +106,9 @@ def test_the_input_of_the_restriction(image: dict[str, Any], value: str):
 def test_the_free_disk_is_an_input():
     agent = replace(VM, disk=FreeDisk(free_bytes=5 * GB, kept_bytes=GB))
     assert agent_decision(agent, facts(agent)).steps[3].facts == (Fact("Free", "5 GB"), Fact("Kept free", "1 GB"))
+    unknown = replace(VM, disk=FreeDisk(free_bytes=None, kept_bytes=GB))
+    shown = agent_decision(unknown, facts(unknown)).steps[3].facts
+    assert shown == (Fact("Free", "not reported"), Fact("Kept free", "1 GB"))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from greenroom.core.launch.placement import (
     place,
     placement_request_of,
 )
-from greenroom.core.text import counted, exact_size
+from greenroom.core.text import compared_sizes, counted
 from greenroom.core.workspace.spec_builder import ImageFacts
 
 _TITLES: Final[dict[AgentRule, str]] = {
@@ -133,15 +133,17 @@ def _facts(
         case "image":
             return (Fact("Image", agent.image_state),)
         case "disk":
-            free = "not reported" if agent.disk.free_bytes is None else exact_size(agent.disk.free_bytes)
-            return Fact("Free", free), Fact("Kept free", exact_size(agent.disk.kept_bytes))
+            known = [] if agent.disk.free_bytes is None else [agent.disk.free_bytes]
+            kept, *free = compared_sizes(agent.disk.kept_bytes, *known)
+            return Fact("Free", free[0] if free else "not reported"), Fact("Kept free", kept)
         case _:
             cores = f"{cores_text(agent.free_cores)} of {cores_text(agent.cores)}"
+            free_memory, memory, needed = compared_sizes(agent.free_memory, agent.memory, request.memory)
             return (
                 Fact("Free cores", cores),
                 Fact("Needed cores", cores_text(request.reserved_cores(agent))),
-                Fact("Free memory", f"{exact_size(agent.free_memory)} of {exact_size(agent.memory)}"),
-                Fact("Needed memory", exact_size(request.memory)),
+                Fact("Free memory", f"{free_memory} of {memory}"),
+                Fact("Needed memory", needed),
             )
 
 
