@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
-from tests.database.api.client import Client, MakeClient
+from tests.database.api.client import KEY, Client, MakeClient
 from tests.support import rows
 
 from greenroom.db.database import Database
@@ -66,6 +66,21 @@ async def test_filters(admin: Client, logged: None, query: dict[str, str], found
 )
 async def test_a_filter_that_cannot_be_used_is_said(admin: Client, query: dict[str, str]):
     assert (await admin.get("/api/v1/logs", params=query)).status_code == 422
+
+
+async def test_rows_have_the_names_of_api_keys_in_place_of_their_ids(admin: Client, app: FastAPI, db: Database):
+    key, unnamed, deleted = KEY[0], "unnamedunnam", "deleteddelet"
+    await db.write("INSERT INTO api_keys (key_id, secret_hash, permissions) VALUES (%s, '', '{}')", (unnamed,))
+    await db.write("UPDATE api_keys SET name = 'First key' WHERE key_id = %s", (key,))
+    logs: LogWriter = app.state.logs
+    for number, key_id in enumerate((key, unnamed, deleted)):
+        fields: dict[str, Any] = {"level": "INFO", "component": "api", "code": f"test-{number}"}
+        logs.add(LogRow(message=f"API key {key_id} did it", username=f"API key {key_id}", **fields))
+    await logs.flush()
+    rows_by_code = {row["code"]: row for row in await admin.read("/api/v1/logs")}
+    found = [(rows_by_code[f"test-{n}"]["message"], rows_by_code[f"test-{n}"]["username"]) for n in range(3)]
+    names = ("API key First key", f"API key {unnamed}", f"API key {deleted}")
+    assert found == [(f"{name} did it", name) for name in names]
 
 
 async def test_pages_of_a_filtered_list(admin: Client, logged: None):

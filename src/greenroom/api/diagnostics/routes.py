@@ -17,6 +17,7 @@ from greenroom.api.security import requires
 from greenroom.core.log_codes import Level
 from greenroom.core.session.leftovers import MAX_AT_ONCE, RuntimeObject, plan
 from greenroom.core.workspace.homes import HomeId
+from greenroom.db.diagnostics.changes import with_key_names
 from greenroom.db.diagnostics.log_histogram import LogHistogram, read_log_histogram
 from greenroom.db.diagnostics.views import (
     LOGS,
@@ -147,9 +148,10 @@ class LogQuery(BaseModel):
 
 @router.get("/logs", dependencies=[requires("system_view")])
 async def list_logs(db: Db, page: Paging, query: Annotated[LogQuery, Query()]) -> list[LogView]:
-    """List log rows, newest first; docs/reference/logs.md has the codes."""
+    """List log rows, newest first; docs/reference/logs.md has the codes. Messages have the present names of API keys;
+    `q` searches the stored messages, which have their ids."""
     found = await page.read(db, LOGS, log_conditions(**query.model_dump()))
-    return [LogView.model_validate(row) for row in found]
+    return [LogView.model_validate(row) for row in await with_key_names(db, found)]
 
 
 @router.get("/logs/histogram", dependencies=[requires("system_view")])

@@ -1,11 +1,11 @@
 """Reads the changes of the last hour from the audit with the objects that their messages name, and the present names of
-actors of the audit."""
+actors of the audit and of log rows."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, LiteralString
 
@@ -13,6 +13,7 @@ from greenroom.core.audit import AuditFields
 from greenroom.core.diagnostics.sentences import ObjectKind, ObjectRef, SentencePart, names_in
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.views import StoredLogRow
 
 SHOWN: Final = 5
 """The number of changes that are returned, the newest first."""
@@ -126,6 +127,29 @@ async def read_actor_names(db: Database, events: Sequence[AuditFields]) -> dict[
     A deleted key or user has no name."""
     keys = {event.actor_id for event in events if event.actor_kind == "key" and event.actor_id}
     users = {event.on_behalf_of for event in events if event.on_behalf_of and _ID.fullmatch(event.on_behalf_of)}
+    return await _read_names(db, keys, users)
+
+
+_KEY: Final = re.compile(r"\bAPI key ([A-Za-z0-9]{12})\b")
+"""An API key in a log row, with its id."""
+
+
+async def with_key_names(db: Database, rows: Sequence[StoredLogRow]) -> list[StoredLogRow]:
+    """Return log rows whose `message` and `username` have the present names of API keys in place of their ids. A key
+    that was deleted, or has no name, keeps its id."""
+    texts = [text for row in rows for text in (row.message, row.username or "")]
+    names = await _read_names(db, {key_id for text in texts for key_id in _KEY.findall(text)}, set())
+    if not names:
+        return list(rows)
+
+    def named(text: str) -> str:
+        return _KEY.sub(lambda found: f"API key {names.get(found[1], found[1])}", text)
+
+    return [replace(row, message=named(row.message), username=row.username and named(row.username)) for row in rows]
+
+
+async def _read_names(db: Database, keys: Set[str], users: Set[str]) -> dict[str, str]:
+    """Return id → present name of these API keys and users."""
     if not keys and not users:
         return {}
     rows = await db.fetch(_NAMES, {"keys": sorted(keys), "users": sorted(users)})
