@@ -84,17 +84,21 @@ const MANY_TEXTS_MS = 60_000;
 describe('a name in a message is data', () => {
   const name = HOSTILE.join(' ');
 
-  test('of every text of the catalogs', () => {
-    let checked = 0;
-    for (const message of TEXTS) {
-      const [plain, hostile] = [valuesOf(message, 'NAME'), valuesOf(message, name)];
-      if (!plain || !hostile) continue;
-      checked++;
-      expect(i18n._(message, hostile)).toBe(i18n._(message, plain).replaceAll('NAME', () => name));
-      expect(page(message, hostile)).toBe(page(message, plain).replaceAll('NAME', () => shown(name)));
-    }
-    expect(checked).toBeGreaterThan(2000);
-  }, MANY_TEXTS_MS);
+  test(
+    'of every text of the catalogs',
+    () => {
+      let checked = 0;
+      for (const message of TEXTS) {
+        const [plain, hostile] = [valuesOf(message, 'NAME'), valuesOf(message, name)];
+        if (!plain || !hostile) continue;
+        checked++;
+        expect(i18n._(message, hostile)).toBe(i18n._(message, plain).replaceAll('NAME', () => name));
+        expect(page(message, hostile)).toBe(page(message, plain).replaceAll('NAME', () => shown(name)));
+      }
+      expect(checked).toBeGreaterThan(2000);
+    },
+    MANY_TEXTS_MS,
+  );
 
   test.each(HOSTILE)('%j, alone', (each) => {
     expect(i18n._('{0} in {1}', { 0: each, 1: each })).toBe(`${each} in ${each}`);
