@@ -12,6 +12,8 @@ from tests.acceptance.instance import Instance, wait_for
 from tests.browser.conftest import empty
 from tests.browser.console import Person, fills, goto, inside, logged_in, violations
 
+from greenroom.db.access.users import ALL_USERS
+
 STEPS = ["Requested", "Machine chosen", "Accepted by the machine", "Container created", "Container started"]
 
 SESSION_MENU = """
@@ -163,7 +165,16 @@ def test_the_menu_of_a_session_stays_open_while_the_frame_is_loaded_again(user: 
     expect(user.page.get_by_role("region", name="Session menu")).to_be_visible()
 
 
-@pytest.mark.usefixtures("clean")
+@pytest.fixture
+def sharing(instance: Instance) -> Iterator[None]:
+    """All users may share their sessions."""
+    group = f"/groups/{ALL_USERS}"
+    instance.call("PATCH", group, json={"settings": {"allow_kasm_sharing": True}})
+    yield
+    instance.call("PATCH", group, json={"settings": {"allow_kasm_sharing": None}})
+
+
+@pytest.mark.usefixtures("clean", "sharing")
 def test_one_panel_of_the_session_is_open_at_a_time_and_escape_closes_it(user: Person):
     page = user.page
     page.add_init_script(OPENING)

@@ -12,7 +12,7 @@ export function PoolState({ config }: { config: StagingConfig }) {
   const problem = config.shortfall ?? config.refill_problem;
   const share = (count: number) => (desired > 0 ? Math.min(100, (count / desired) * 100) : 0);
   return (
-    <div className={styles.pool}>
+    <div className={styles.pool} data-paused={config.paused || undefined}>
       <Progress.Root size="lg" className={styles.bar} transitionDuration={300}>
         <Progress.Section value={share(current)} color="staged" aria-label={t`${current} of ${desired} ready`} />
         <Progress.Section
@@ -31,8 +31,7 @@ export function PoolState({ config }: { config: StagingConfig }) {
         subject={{ kind: 'pool', id: config.staging_config_id }}
         about={t`pool ${{ workspace: config.image_friendly_name }} in zone ${{ zone: config.zone_name }}`}
       />
-      {/* The badge is the reason of a paused pool. */}
-      {problem && !config.paused && <Shortfall {...problem} />}
+      {problem && <Shortfall {...problem} />}
     </div>
   );
 }
