@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import ssl
 import stat
 from pathlib import Path
@@ -78,11 +79,10 @@ def test_a_folder_serves_one_agent_at_a_time(tmp_path: Path):
 
 
 def test_a_copy_of_a_folder_does_not_serve_beside_its_original(tmp_path: Path):
-    for name, agent_id in (("original", AGENT_ID), ("copy", AGENT_ID), ("other", AGENT_ID.replace("1a2b", "ffff"))):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "agent_id").write_text(f"{agent_id}\n")
     original = AgentIdentity.load(tmp_path / "original")
-    AgentIdentity.load(tmp_path / "other").close()
+    original.use_id(AGENT_ID)
+    original.store(_registered("secret"))
+    shutil.copytree(tmp_path / "original", tmp_path / "copy")
     AgentIdentity.load(tmp_path / "copy", "shared by replicas").close()
     sentence = rf"id {AGENT_ID} is running with the folder {tmp_path / 'original'}; .*/copy is a copy of it"
     with pytest.raises(SetupError, match=sentence):
@@ -90,6 +90,16 @@ def test_a_copy_of_a_folder_does_not_serve_beside_its_original(tmp_path: Path):
     original.close()
     (tmp_path / "copy/lock").unlink()
     AgentIdentity.load(tmp_path / "copy").close()
+
+
+def test_an_agent_with_the_id_of_one_of_another_installation_starts(tmp_path: Path):
+    original = AgentIdentity.load(tmp_path / "original")
+    original.use_id(AGENT_ID)
+    original.store(_registered("secret"))
+    shutil.copytree(tmp_path / "original", tmp_path / "copy")
+    (tmp_path / "copy/identity.json").unlink()  # as `greenroom restore --as-copy` does
+    AgentIdentity.load(tmp_path / "copy").close()
+    original.close()
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 The folder of the Agent contains `agent_id` (written by `greenroom up` or by this module), `identity.json` (mode 0600,
 with the credential), and `lock`, which a running Agent locks so that no other Agent uses the folder. An Agent with a
-copy of the folder would remove the containers of the first one, because both have the same id: it does not start beside
-it on the same machine.
+copy of the folder would remove the containers of the first one, because both have the same id in the same installation:
+it does not start beside it on the same machine.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class AgentIdentity:
             identity.place_id = place_id or place_id_of(folder)
             identity._read()
             if not place_id:
-                _check_only_agent(folder, identity.agent_id)
+                identity._check_only_agent()
         except BlockingIOError as error:
             raise SetupError(f"Another Agent is running with the folder {folder}; stop it first.") from error
         except OSError as error:
@@ -97,6 +97,23 @@ class AgentIdentity:
             self.installation_id = stored.installation_id
             self.db_epoch = stored.db_epoch
             self.zone_id = stored.zone_id
+
+    def _check_only_agent(self) -> None:
+        """Raises SetupError: another running Agent of this machine has the same id in the same installation."""
+        if not self.installation_id:  # it joins first
+            return
+        for locked, visible in _locked_folders():
+            try:
+                other = None if visible.samefile(self._folder) else _stored_in(visible)
+            except OSError as error:  # the process has ended, or belongs to another account
+                log.debug("the folder of a process cannot be read", folder=str(visible), reason=error.strerror)
+                continue
+            if other and (other.agent_id, other.installation_id) == (self.agent_id, self.installation_id):
+                raise SetupError(
+                    f"An Agent with the id {self.agent_id} is running with the folder {locked}; {self._folder} is a"
+                    f" copy of it. Stop that Agent, or delete agent_id and identity.json in {self._folder} and join"
+                    " with a new token."
+                )
 
     def _read_stored(self) -> _Stored | None:
         path = self._folder / "identity.json"
@@ -176,19 +193,12 @@ def place_id_of(folder: Path) -> str:
     return hashlib.sha256(f"{boot_id}|{status.st_dev}|{status.st_ino}".encode()).hexdigest()[:32]
 
 
-def _check_only_agent(folder: Path, agent_id: str) -> None:
-    """Raises SetupError: another running Agent of this machine has the same id."""
-    for locked, visible in _locked_folders():
-        file = visible / "agent_id"
-        try:
-            is_same_agent = file.is_file() and file.read_text().strip() == agent_id
-            if is_same_agent and not visible.samefile(folder):
-                raise SetupError(
-                    f"An Agent with the id {agent_id} is running with the folder {locked}; {folder} is a copy of it."
-                    f" Stop that Agent, or delete agent_id and identity.json in {folder} and join with a new token."
-                )
-        except OSError as error:  # the process has ended, or belongs to another account
-            log.debug("the folder of a process cannot be read", folder=str(visible), reason=error.strerror)
+def _stored_in(folder: Path) -> _Stored | None:
+    """Return the identity in the folder of a process; None = the process is no Agent, or has not joined yet."""
+    try:
+        return msgspec.json.decode((folder / "identity.json").read_bytes(), type=_Stored)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
 
 
 def _locked_folders() -> Iterator[tuple[Path, Path]]:
