@@ -115,7 +115,7 @@ PICTURES: Final = (
     Picture(name="add-agent", address="/admin/infrastructure/agents", click="Add Agent", docs=True),
     Picture(name="session", address="/admin/sessions/{session}"),
     *_compared(Picture(name="launches", address="/admin/diagnostics/launches")),
-    *_compared(Picture(name="logs", address="/admin/diagnostics/logs", docs=True)),
+    *_compared(Picture(name="logs", address="/admin/diagnostics/logs?level=WARNING", docs=True)),
     Picture(name="audit", address="/admin/diagnostics/audit"),
     Picture(name="webhooks", address="/admin/webhooks"),
     *_compared(Picture(name="settings", address="/admin/settings")),
