@@ -15,6 +15,8 @@ from greenroom.api.diagnostics.metrics import RequestMetrics
 from greenroom.api.installation import SettingsSnapshot
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.webhooks.delivery import DeliveryWorker
+from greenroom.core.diagnostics.watched import Watched
+from greenroom.core.errors import Unavailable
 from greenroom.core.session.states import ObservedState
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.audit import AuditWriter
@@ -135,6 +137,15 @@ async def test_without_the_database_the_process_shows_its_own_metrics():
     assert found["greenroom_api_database_up"].samples[0].value == 0
     assert "greenroom_api_launches_total" in found
     assert "greenroom_api_sessions" not in found
+
+
+async def test_a_page_today_that_cannot_be_read_does_not_hide_the_database(db: Database):
+    async def fail() -> Watched:
+        raise Unavailable("The statement took too long.")
+
+    found = scraped(await RequestMetrics().page(db, CoalescedRead(fail)))
+    assert found["greenroom_api_database_up"].samples[0].value == 1
+    assert "greenroom_api_attention" not in found
 
 
 def test_what_the_gateway_loses_is_counted_for_ever(tmp_path: Path):

@@ -38,10 +38,10 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str,
     return ran
 
 
-async def put(said: Any, *, counts: bool = True) -> bool:
+async def set_region(region: Any, *, counts: bool = True) -> bool:
     """Whether programs were restarted."""
     async with served(lambda *connection: viewers.set_region(*connection, may_change=counts)) as page:
-        answer = await page.put("region", json=said)
+        answer = await page.put("region", json=region)
     assert answer.status_code == 200
     return answer.json()["changed"]
 
@@ -56,20 +56,20 @@ def language() -> str:
 
 
 async def test_the_session_takes_the_zone_and_language_of_the_browser(commands: list[tuple[str, ...]]):
-    assert await put(BERLIN) is True
+    assert await set_region(BERLIN) is True
     assert (zone(), language()) == ("Europe/Berlin", "de_DE.UTF-8")
     assert commands == [(viewers.COMPILE_PROGRAM, "de_DE.UTF-8"), (RESTART, "xfce4-panel", "xfsettingsd", "xfdesktop")]
 
 
 async def test_a_second_browser_changes_nothing(commands: list[tuple[str, ...]]):
-    await put(BERLIN)
+    await set_region(BERLIN)
     del commands[:]
-    assert await put({"timezone": "Europe/Oslo", "language": "fr_FR"}) is False
+    assert await set_region({"timezone": "Europe/Oslo", "language": "fr_FR"}) is False
     assert (zone(), language(), commands) == ("Europe/Berlin", "de_DE.UTF-8", [])
 
 
 async def test_a_browser_in_english_restarts_the_clock_alone(commands: list[tuple[str, ...]]):
-    await put({"timezone": "Europe/Oslo", "language": "en_GB"})
+    await set_region({"timezone": "Europe/Oslo", "language": "en_GB"})
     assert (zone(), language()) == ("Europe/Oslo", "")
     assert commands == [(RESTART, "xfce4-panel")]
 
@@ -81,12 +81,12 @@ async def test_a_preference_of_user_or_group_counts_more(
     commands: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch, variable: str, expected: tuple[str, str]
 ):
     monkeypatch.setenv(variable, "any")
-    await put(BERLIN)
+    await set_region(BERLIN)
     assert (zone(), language()) == expected
 
 
 async def test_a_viewer_who_does_not_count_changes_nothing(commands: list[tuple[str, ...]]):
-    assert await put(BERLIN, counts=False) is False
+    assert await set_region(BERLIN, counts=False) is False
     assert (zone(), language(), commands) == ("Etc/UTC", "", [])
 
 
@@ -104,5 +104,5 @@ async def test_a_viewer_who_does_not_count_changes_nothing(commands: list[tuple[
     ids=str,
 )
 async def test_a_region_that_is_not_there_changes_nothing(commands: list[tuple[str, ...]], said: dict[str, Any]):
-    assert await put(said) is False
+    assert await set_region(said) is False
     assert (zone(), language(), commands) == ("Etc/UTC", "", [])

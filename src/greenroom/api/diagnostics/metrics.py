@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Final
 
+import structlog
 from fastapi import Depends, Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,6 +29,8 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.metrics import Figure, read_figures
 from greenroom.kit.concurrency import CoalescedRead
 from greenroom.kit.metrics import CONTENT_TYPE, RoleMetrics
+
+log = structlog.get_logger(__name__)
 
 TIMEOUT_S: Final = 2.0
 _CONFIG_LABELS: Final = ("zone", "workspace", "staging_config")
@@ -98,13 +101,18 @@ class RequestMetrics(RoleMetrics):
                 self.staging_misses.labels(*labels, code).inc()
 
     async def page(self, db: Database, watched_reads: CoalescedRead[Watched]) -> bytes:
-        """Return the whole page; without the database, only the metrics of this process and `database_up`."""
+        """Return the whole page; without the database, only the metrics of this process and `database_up`. The metrics
+        of the page Today are missing if they cannot be read in time."""
+        figures: list[Figure] = []
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                figures = await read_figures(db) + _watched_figures(await watched_reads.get())
+                figures = await read_figures(db)
             figures.append(Figure("database_up", "1 while the database answers", {}, 1))
-        except (Unavailable, TimeoutError):
-            figures = [Figure("database_up", "1 while the database answers", {}, 0)]
+            async with asyncio.timeout(TIMEOUT_S):
+                figures += _watched_figures(await watched_reads.get())
+        except (Unavailable, TimeoutError) as error:
+            log.warning("metrics are missing", reason=str(error) or type(error).__name__)
+            figures = figures or [Figure("database_up", "1 while the database answers", {}, 0)]
         return self.text() + _format_figures(figures)
 
 
