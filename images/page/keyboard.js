@@ -71,7 +71,7 @@ bar.addEventListener('click', ({ target }) => {
 });
 
 // Also when a second window had the keys, which it passes on.
-takeWayOut(() => tellParent({ type: 'menu', asked: true }));
-onMessage('hello', () => tellParent({ type: 'menu', asked: false }));
+takeWayOut(() => tellParent({ type: 'menu', pressed: true }));
+onMessage('hello', () => tellParent({ type: 'menu', pressed: false }));
 onMessage('focus', () => rfb?.focus());
 onMessage('keys', ({ keys }) => { if (keys === 'ctrl-alt-delete') rfb?.sendCtrlAltDel(); });

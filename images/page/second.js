@@ -96,7 +96,7 @@ takeTyping(field, {
     say({ type: 'paste', content });
   }),
 });
-takeWayOut(() => tellParent({ type: 'menu', asked: true }));
+takeWayOut(() => tellParent({ type: 'menu', pressed: true }));
 window.addEventListener('blur', () => {
   for (const key of down.values()) say({ type: 'key', kind: 'keyup', key });
   down.clear();

@@ -50,7 +50,7 @@ async def test_a_dead_key_and_the_key_after_it_arrive_as_one_letter(desk: Desk, 
 
 async def test_only_the_keys_of_the_menu_alone_ask_for_it(desk: Desk):
     """Each key that is not meant so is one that the desktop gets."""
-    await desk.received("m.type === 'menu' && m.asked === false")
+    await desk.received("m.type === 'menu' && m.pressed === false")
     await desk.page.mouse.click(640, 300)
     keyboard = desk.page.keyboard
     for more in ("F8", "AltGraph", None):
@@ -65,8 +65,8 @@ async def test_only_the_keys_of_the_menu_alone_ask_for_it(desk: Desk):
     await keyboard.press("Control+Shift+AltGraph")
     await keyboard.press("Control+Shift")
     await keyboard.press("Control+Alt+Shift")
-    await desk.received("m.type === 'menu' && m.asked")
-    assert await desk.page.evaluate("window.received.filter((m) => m.asked).length") == 1
+    await desk.received("m.type === 'menu' && m.pressed")
+    assert await desk.page.evaluate("window.received.filter((m) => m.pressed).length") == 1
     assert desk.complaints == []
 
 

@@ -29,7 +29,7 @@ interface FrameMessage extends PictureMessage, ScreensMessage {
   access?: 'view' | 'control';
   out?: boolean;
   in?: boolean;
-  asked?: boolean;
+  pressed?: boolean;
   holder?: Control['holder'];
   term?: number;
 }
@@ -140,7 +140,7 @@ export function useFramePage(
         setControl({ holder: data.holder, term: data.term ?? 0, name: data.name ?? '' });
       if (data.type === 'files') setHasFiles(data.uploads === true || data.downloads === true);
       if (data.type === 'panel' && data.name) setPanel(data.open ? data.name : null);
-      if (data.type === 'menu') setMenuCalls((calls) => (calls ?? 0) + (data.asked ? 1 : 0));
+      if (data.type === 'menu') setMenuCalls((calls) => (calls ?? 0) + (data.pressed ? 1 : 0));
       receivePicture(data);
       receiveSound(data);
       receiveScreens(data);
