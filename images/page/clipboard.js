@@ -131,7 +131,7 @@ function noteCopied() {
 /** Copy to this computer, and if the browser wants a gesture or the focus for it: show a button, and try again at the next input. */
 function offer(sentence, buttons, copy) {
   const failed = () => say(t('The browser does not let this page copy.'));
-  const show = () => say(sentence, [{ label: t('Copy'), act: () => { copy().catch(failed); } }, ...buttons]);
+  const show = () => say(sentence, [{ label: t('Copy'), act: () => copy().catch(failed) }, ...buttons]);
   offered = { copy, show, hide: null };
   bring();
 }

@@ -1,5 +1,5 @@
-// A sentence at the lower edge of the screen, for a while; with buttons, `[{ label, act }]` or `[{ label, href }]`, longer. What
-// `say` returns hides it.
+// A sentence at the lower edge of the screen, for a while; with buttons, `[{ label, act }]` or `[{ label, href }]`, longer. A button
+// hides it once its `act` is done, or its promise. What `say` returns hides it.
 import { t } from './texts.js';
 
 const SHOWN_MS = 6000;
@@ -20,9 +20,9 @@ export function say(text, buttons = []) {
     if (name) button.ariaLabel = name;
     if (href) Object.assign(button, { href, ...(download ? { download } : { target: '_blank', rel: 'noopener' }) });
     else button.type = 'button';
-    button.addEventListener('click', () => {
+    button.addEventListener('click', async () => {
+      await act?.();
       hide();
-      act?.();
     });
     return button;
   }));

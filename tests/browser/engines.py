@@ -83,18 +83,32 @@ class Engine:
 
     def run(self, script: str, *arguments: Any) -> Any:
         """The result of the body of an async function in the current page or frame."""
-        outcome, value = self.driver.execute_async_script(
+        answer = self._answer(script, *arguments)
+        assert answer is not None, f"the document was replaced during {script}"
+        return answer[0]
+
+    def _answer(self, script: str, *arguments: Any) -> tuple[Any] | None:
+        """The result of a script, or None if another document replaced its own: then Firefox answers null."""
+        answer = self.driver.execute_async_script(
             "const done = arguments[arguments.length - 1];"
             f"(async (...args) => {{ {script} }})(...[...arguments].slice(0, -1))"
             ".then((value) => done(['value', value ?? null]), (error) => done(['error', String(error)]));",
             *arguments,
         )
+        if answer is None:
+            return None
+        outcome, value = answer
         assert outcome == "value", f"{value} in {script}"
-        return value
+        return (value,)
 
     def until(self, condition: str, *arguments: Any, within_s: float = SCRIPT_S) -> Any:
         """The first true value of a JavaScript expression over `args` in the current page or frame."""
-        return wait_for(lambda: self.run(f"return {condition};", *arguments), condition, within_s)
+
+        def value() -> Any:
+            answer = self._answer(f"return {condition};", *arguments)
+            return answer and answer[0]
+
+        return wait_for(value, condition, within_s)
 
     def find(self, path: str) -> WebElement:
         """The element at an XPath, once it is there."""

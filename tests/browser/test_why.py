@@ -88,7 +88,7 @@ def test_why_in_a_notice_opens_the_panel_and_closes_the_notice(admin: Person):
     admin.open("/")
     page.route("**/api/v1/me/attributes", lambda route: route.fulfill(status=403, json=refusal))
     page.get_by_role("button", name="Favorite: Desktop").click()
-    notice = page.get_by_role("alert").filter(has_text="The favorites were not changed")
+    notice = page.get_by_role("alert").filter(has_text="The choice was not saved")
     expect(notice).to_contain_text("You may not change groups.")
     notice.get_by_role("button", name="Why? this refusal").click()
     expect(page.get_by_role("dialog").get_by_role("listitem").first).to_be_visible()

@@ -287,12 +287,6 @@ export const launchOptionsQuery = answerOf(['launcher', 'options'], (init) =>
   client.GET('/api/v1/me/launch-options', init),
 );
 
-export const ownAttributesQuery = queryOptions({
-  queryKey: ['me', 'attributes'],
-  queryFn: ({ signal }) => dataOf(client.GET('/api/v1/me/attributes', { signal })),
-  refetchInterval: false,
-});
-
 export const ownLoginsQuery = answerOf(['me', 'logins'], (init) => client.GET('/api/v1/me/logins', init));
 
 export function userAttributesQuery(userId: Uuid) {

@@ -3,7 +3,7 @@ import { ActionIcon, useComputedColorScheme, useMantineColorScheme } from '@mant
 import { useQuery } from '@tanstack/react-query';
 import { IconMoon, IconSun } from '@tabler/icons-react';
 import { useEffect } from 'react';
-import { ownAttributesQuery } from '../api/queries';
+import { ownAttributesQuery } from '../api/ownAttributes';
 import { useOwnPreference } from '../components/useOwnPreference';
 
 /** Switches between light and dark. The choice is the attribute `theme` of the user and applies on all machines. */

@@ -1,6 +1,6 @@
 import { t } from '@lingui/core/macro';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { ownAttributesQuery } from '../api/queries';
+import { ownAttributesQuery } from '../api/ownAttributes';
 import type { Schemas } from '../api/types';
 import type { Address } from './address';
 import { showError } from './feedback';
@@ -33,9 +33,7 @@ export function useListChoices(list: string): [Choices, (change: (before: Choice
     const loaded = await queries.query({ ...ownAttributesQuery, staleTime: 'static' });
     const attributes = queries.getQueryData(ownAttributesQuery.queryKey) ?? loaded;
     const before = { ...NONE, ...attributes.lists[list] };
-    const lists = { [list]: { ...before, ...next(before) } };
-    queries.setQueryData(ownAttributesQuery.queryKey, { ...attributes, lists: { ...attributes.lists, ...lists } });
-    keep({ lists });
+    keep({ lists: { [list]: { ...before, ...next(before) } } });
   };
   return [
     { ...NONE, ...stored },

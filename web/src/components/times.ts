@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import { useEffect, useSyncExternalStore } from 'react';
-import { ownAttributesQuery } from '../api/queries';
+import { ownAttributesQuery } from '../api/ownAttributes';
 
 /** The form of times: "3m ago", or the date and the time. */
 export const FORMS = ['relative', 'absolute'] as const;
