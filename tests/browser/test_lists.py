@@ -1,4 +1,5 @@
-"""The lists of the console: the panel beside a list, columns, saved views, actions for several rows, exports, cards."""
+"""The lists of the console: the panel beside a list, columns, saved views, actions for several rows, exports, imports,
+cards."""
 
 from __future__ import annotations
 
@@ -276,3 +277,35 @@ def test_the_actions_of_rows_and_undo_are_never_cut(admin: Person, instance: Ins
     assert header is not None
     assert undo["x"] + undo["width"] <= notice["x"] + notice["width"]
     assert notice["y"] >= header["y"] + header["height"]
+
+
+def test_a_file_of_users_is_checked_imported_and_its_refused_lines_are_downloaded(admin: Person, instance: Instance):
+    page = admin.page
+    admin.open("/admin/users")
+    page.get_by_role("button", name="Import", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Import Users")
+
+    def choose(*lines: str) -> None:
+        content = "".join(f"{line}\r\n" for line in ("username,password,groups", *lines)).encode()
+        chosen = {"name": "users.csv", "mimeType": "text/csv", "buffer": content}
+        dialog.locator("input[type=file]").set_input_files(chosen)
+
+    choose("dora,correct horse battery,Nobody")
+    expect(dialog.get_by_role("alert")).to_contain_text("Nothing was changed")
+    expect(dialog.get_by_role("listitem")).to_contain_text("Line 2: There is no group Nobody")
+    choose("dora,correct horse battery,", "emil,short,")
+    expect(dialog.get_by_role("status")).to_contain_text("The file creates 2 users and changes 0 users.")
+    dialog.get_by_role("button", name="Import 2 Users").click()
+    expect(dialog.get_by_role("status")).to_have_text("1 of 2 users imported, 1 refused")
+    expect(dialog.get_by_role("listitem")).to_contain_text("Line 3: ")
+    assert violations(page, practices=True) == []
+    with page.expect_download() as download:
+        dialog.get_by_role("button", name="Download the refused lines").click()
+    header, refused = Path(download.value.path()).read_text().splitlines()
+    assert header == "username,password,groups,error"
+    assert refused.startswith("emil,short,,")
+    dialog.get_by_role("button", name="Close").last.click()
+    expect(admin.row("dora")).to_be_visible()
+    found = {each["username"]: each["user_id"] for each in instance.call("GET", "/users")}
+    assert "emil" not in found
+    instance.call("DELETE", f"/users/{found['dora']}")
