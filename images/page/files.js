@@ -2,7 +2,7 @@
 import { rfb } from './connection.js';
 import { chosen, dropped } from './drop.js';
 import { onMessage, tellParent } from './parent.js';
-import { locale, numberOf, t } from './texts.js';
+import { locale, size, t } from './texts.js';
 import { say } from './toast.js';
 import { addressOf, look, Upload } from './transfer.js';
 
@@ -161,13 +161,6 @@ function zipLink(link, folders) {
   link.href = `${addressOf(folders)}${folders.length > 0 ? '/' : ''}?zip&in=${place.root}`;
   link.download = `${folders.at(-1) ?? place.root}.zip`;
   return link;
-}
-
-function size(bytes) {
-  const units = ['kB', 'MB', 'GB'];
-  const power = Math.min(units.length, Math.floor(Math.log10(Math.max(bytes, 1)) / 3));
-  if (power === 0) return t('{size} bytes', { size: bytes });
-  return `${numberOf(bytes / 1000 ** power, 1)} ${units[power - 1]}`;
 }
 
 // --- Into the session -----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import { GERMAN } from './german.js';
 import { onMessage } from './parent.js';
 
 const CATALOGS = { de: new Map(Object.entries(GERMAN)) };
+const GIB = 2 ** 30;
 
 let language = 'en';
 /** The form of numbers and dates. */
@@ -17,9 +18,14 @@ export function t(english, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
-/** A number with at most this many decimal places. */
-export function numberOf(value, digits) {
-  return value.toLocaleString(locale, { maximumFractionDigits: digits, useGrouping: false });
+/** A size in the units of the settings. A limit in whole GiB, such as that of all uploads, is shown in GiB. */
+export function size(bytes) {
+  if (bytes > 0 && bytes % GIB === 0) return `${bytes / GIB} GiB`;
+  const units = ['kB', 'MB', 'GB'];
+  const power = Math.min(units.length, Math.floor(Math.log10(Math.max(bytes, 1)) / 3));
+  if (power === 0) return t('{size} bytes', { size: bytes });
+  const number = (bytes / 1000 ** power).toLocaleString(locale, { maximumFractionDigits: 1, useGrouping: false });
+  return `${number} ${units[power - 1]}`;
 }
 
 function use(tag) {

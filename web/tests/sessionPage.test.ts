@@ -40,3 +40,23 @@ test('a printed file is offered if the session does not say who may download it'
     expect(page.said).toEqual(['{name} was printed.']);
   });
 });
+
+test('sizes have decimal units, and the limit of 16 GiB has the unit of its documentation', async () => {
+  const document = {
+    createTreeWalker: () => ({ nextNode: () => null }),
+    querySelectorAll: () => [],
+    documentElement: {},
+  };
+  vi.stubGlobal('document', document);
+  vi.stubGlobal('NodeFilter', { SHOW_TEXT: 4 });
+  vi.stubGlobal('navigator', { language: 'en', languages: ['en'] });
+  const { size } = await vi.importActual<{ size: (bytes: number) => string }>('../../images/page/texts.js');
+  expect([17_179_869_184, 17_000_000_000, 1_000_000, 1_500, 12, 0].map(size)).toEqual([
+    '16 GiB',
+    '17 GB',
+    '1 MB',
+    '1.5 kB',
+    '12 bytes',
+    '0 bytes',
+  ]);
+});
