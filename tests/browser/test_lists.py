@@ -290,9 +290,9 @@ def test_a_file_of_users_is_checked_imported_and_its_refused_lines_are_downloade
         chosen = {"name": "users.csv", "mimeType": "text/csv", "buffer": content}
         dialog.locator("input[type=file]").set_input_files(chosen)
 
-    choose("dora,correct horse battery,Nobody")
+    choose("dora,correct horse battery,Choir")
     expect(dialog.get_by_role("alert")).to_contain_text("Nothing was changed")
-    expect(dialog.get_by_role("listitem")).to_contain_text("Line 2: There is no group Nobody")
+    expect(dialog.get_by_role("listitem")).to_contain_text("Line 2: There is no group Choir")
     choose("dora,correct horse battery,", "emil,short,")
     expect(dialog.get_by_role("status")).to_contain_text("The file creates 2 users and changes 0 users.")
     dialog.get_by_role("button", name="Import 2 Users").click()
