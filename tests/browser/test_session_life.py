@@ -96,7 +96,7 @@ def test_what_the_groups_do_not_allow_is_not_offered(user: Person, allow: Callab
         expect(tools.get_by_role("button", name=name)).to_have_count(0)
     user.tool("Leave")
     card = user.page.locator(f"[data-session='{session_id}']")
-    expect(card).to_contain_text(re.compile(r"Ends in \d+m unless opened"))
+    expect(card).to_contain_text(re.compile(r"Ends in \d+m unless in use"))
     # Taken again each minute, also if there is none
     expect(card.get_by_role("img", name="Screen of Desktop")).to_be_visible(timeout=75_000)
     for name in ("Stop", "More"):

@@ -1,6 +1,12 @@
-import { describe, expect, test } from 'vitest';
+import { createElement } from 'react';
+import { renderToStaticMarkup } from 'react-dom/server';
+import { describe, expect, test, vi } from 'vitest';
 import { patched } from '../src/api/sessionList';
 import type { Session } from '../src/api/types';
+import { Expiry } from '../src/pages/admin/sessions/Expiry';
+
+// Times need a browser.
+vi.mock('../src/components/TimeAgo', () => ({ TimeAgo: () => null }));
 
 /** A row as far as the order of a list goes; `created` is the second of a minute. */
 function row(session_id: string, created: number, status: Session['status'] = 'running'): Session {
@@ -73,4 +79,13 @@ test('a list in the other direction grows at its end, and one by an unknown orde
   const added = row('x', 15);
   expect(ids(patched(data, ['x'], [added], 'created'))).toEqual([['a', 'x', 'b']]);
   expect(ids(patched(data, ['x'], [added], 'shoe_size'))).toEqual([['a', 'b']]);
+});
+
+test('an unused session ends, and its row does not say that it is closed: the server does not say who has it open', () => {
+  const used = { user_id: 'u', expires: '2026-01-01T01:00:00Z', expires_action: 'delete', time_limit_ends: null };
+  const shown = (session: Partial<Session>) =>
+    renderToStaticMarkup(createElement(Expiry, { session: { ...row('a', 0), ...used, ...session } as Session }));
+  expect(shown({})).toContain('>deleted unless in use<');
+  expect(shown({ expires_action: 'pause' })).toContain('>paused unless in use<');
+  expect(shown({ time_limit_ends: used.expires })).toContain('>deleted<');
 });

@@ -137,10 +137,10 @@ function Fate({ session }: { session: Session }) {
   if (why) return <p>{withoutSettings(why)}</p>;
   if (!expires || !action) return null;
   const atLimit = expires === limit;
-  if (action === 'stop') return <p>{atLimit ? t`Stops in ${left}` : t`Stops in ${left} unless opened`}</p>;
-  if (action === 'pause') return <p>{atLimit ? t`Pauses in ${left}` : t`Pauses in ${left} unless opened`}</p>;
+  if (action === 'stop') return <p>{atLimit ? t`Stops in ${left}` : t`Stops in ${left} unless in use`}</p>;
+  if (action === 'pause') return <p>{atLimit ? t`Pauses in ${left}` : t`Pauses in ${left} unless in use`}</p>;
   const kept = keptOf(session);
-  return <p>{atLimit ? t`Ends in ${left}. ${kept}` : t`Ends in ${left} unless opened. ${kept}`}</p>;
+  return <p>{atLimit ? t`Ends in ${left}. ${kept}` : t`Ends in ${left} unless in use. ${kept}`}</p>;
 }
 
 interface ButtonsProps {

@@ -5,16 +5,16 @@ import { withSettingTitles } from '../../../components/titles';
 import { kindOf } from './kinds';
 
 const WORDS: Record<string, string> = { delete: t`deleted`, stop: t`stopped`, pause: t`paused` };
-const WORDS_UNLESS_OPENED: Record<string, string> = {
-  delete: t`deleted unless opened`,
-  stop: t`stopped unless opened`,
-  pause: t`paused unless opened`,
+const WORDS_UNLESS_IN_USE: Record<string, string> = {
+  delete: t`deleted unless in use`,
+  stop: t`stopped unless in use`,
+  pause: t`paused unless in use`,
 };
 
 /** The time, the action and the rule of the next automatic action. A quarantined session has none. */
 export function Expiry({ session }: { session: Session }) {
   if (kindOf(session) === 'quarantined') return '–';
-  const words = session.expires === session.time_limit_ends ? WORDS : WORDS_UNLESS_OPENED;
+  const words = session.expires === session.time_limit_ends ? WORDS : WORDS_UNLESS_IN_USE;
   const what = session.expires_action && words[session.expires_action];
   return (
     <>
