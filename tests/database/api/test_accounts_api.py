@@ -61,6 +61,30 @@ async def test_names_that_differ_only_in_the_form_of_their_letters_are_equal(
     assert (await anonymous.post("/api/v1/login", json=login, headers=SAME_ORIGIN)).status_code == 200
 
 
+async def test_a_name_that_looks_like_that_of_another_user_is_refused(admin: Client):
+    first = await new_user(admin, "Zo\u00eb@example.com")
+    look_alike = "Z\u043e\u0451@example.com"
+    answer = await admin.post("/api/v1/users", json={"username": look_alike})
+    assert (answer.status_code, answer.json()["detail"]) == (
+        409,
+        f"The name {look_alike} looks like that of the user Zo\u00eb@example.com; choose another name.",
+    )
+    names = [
+        "\u0418\u0432\u0430\u043d@example.com",
+        "\u0421\u0430\u0440\u0430",
+        "\u5c71\u7530 \u0410nna",
+        "Muller",
+        "M\u00fcller",
+    ]
+    others = [await new_user(admin, name) for name in names]
+    path = f"/api/v1/users/{others[0]['user_id']}"
+    assert (await admin.patch(path, json={"username": look_alike})).status_code == 409
+    await admin.change(f"/api/v1/users/{first['user_id']}", username="another name")
+    await admin.change(path, username=look_alike)
+    await new_user(admin, "Zo\u00eb@example.com")
+    await admin.change(path, username=look_alike, first_name="Zo\u00eb")  # the name was given before the other one
+
+
 async def test_no_user_falls_between_two_pages(admin: Client):
     """The database lower-cases some letters differently than Python, and another one only those of ASCII."""
     names = {"Ärzte", "Äsop", "Öre", "ärger", "Zoe", "amy", "İz", "izmir"}

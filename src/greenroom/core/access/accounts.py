@@ -52,6 +52,7 @@ _LETTERS: Final = {
     "i": "\u0406\u0456\u0399\u03b9\u0131\u026a",
     "j": "\u0408\u0458",
     "k": "\u041a\u043a\u039a\u03ba",
+    "l": "\u04c0\u04cf",
     "m": "\u041c\u043c\u039c\u1d0d",
     "n": "\u043f\u039d\u03b7\u0274",
     "o": "\u041e\u043e\u039f\u03bf\u1d0f",
@@ -67,11 +68,10 @@ _LETTERS: Final = {
     "y": "\u0423\u0443\u03a5",
     "z": "\u0396",
 }
-_LATIN_LOOK: Final = str.maketrans(
-    {each: letter for letter, others in _LETTERS.items() for each in others}
-    | {"0": "o", "1": "i", "l": "i", "|": "i", "5": "s"}
-)
-"""Cyrillic, Greek and other characters → the Latin letter that looks like them; `l` is written like `i`."""
+_LATIN_LETTERS: Final = str.maketrans({each: letter for letter, others in _LETTERS.items() for each in others})
+"""Cyrillic, Greek and other letters → the Latin letter that looks like them."""
+_LATIN_LOOK: Final = _LATIN_LETTERS | str.maketrans({"0": "o", "1": "i", "l": "i", "|": "i", "5": "s"})
+"""The same, with digits and signs; `l` is written like `i`."""
 
 
 def look_of(name: str) -> str:
@@ -79,6 +79,17 @@ def look_of(name: str) -> str:
     signs, invisible characters, or letters of other scripts that look alike."""
     letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).translate(_LATIN_LOOK).casefold())
     return "".join(each for each in letters if each.isalnum()).translate(_LATIN_LOOK)
+
+
+def latin_look_of(username: str) -> str | None:
+    """Return a user name with Latin letters in place of those of other scripts that look alike; None if it has none.
+
+    Names of any script, and of several, are valid. Only a name that looks like that of an existing user is refused.
+    `look_of` would refuse names of different people, such as Muller and Müller.
+    """
+    name = unicodedata.normalize("NFKD", username)
+    latin_name = name.translate(_LATIN_LETTERS)
+    return None if latin_name == name else latin_name
 
 
 _ISO_639_1: Final = (

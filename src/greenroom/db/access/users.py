@@ -8,8 +8,9 @@ from typing import Any, Final, LiteralString, TypeVar
 
 from psycopg.types.json import Jsonb
 
+from greenroom.core.access.accounts import latin_look_of
 from greenroom.core.access.permissions import ADMINISTRATOR_GRANTS
-from greenroom.core.errors import NotFound, Refused
+from greenroom.core.errors import Duplicate, NotFound, Refused
 from greenroom.core.listing import SortOrder
 from greenroom.db.access.roles import grants_of_user
 from greenroom.db.database import Connection, Database, returned_row, row_as
@@ -158,7 +159,9 @@ async def find_user(db: Database, username: str) -> User | None:
 
 
 async def insert_user(connection: Connection, fields: UserFields) -> str:
-    """Store a new user in All Users; returns the id. Raises Duplicate: the name exists, in any case or letter form."""
+    """Store a new user in All Users; returns the id. Raises Duplicate: the name exists, in any case or letter form, or
+    looks like an existing one."""
+    await _check_look(connection, fields.username)
     cursor = await connection.execute(
         "INSERT INTO users " + insert_values(FIELDS) + " RETURNING user_id::text", values_of(UserFields, fields)
     )
@@ -188,11 +191,29 @@ async def lock_user(connection: Connection, user_id: str) -> User:
 
 
 async def update_user(connection: Connection, user: User) -> None:
-    """Store the `UserFields` of a user. The caller must have called `lock_user`. Raises Duplicate: the name exists."""
+    """Store the `UserFields` of a user. The caller must have called `lock_user`. Raises Duplicate: the name exists, or
+    looks like an existing one."""
+    await _check_look(connection, user.username, user.user_id)
     await connection.execute(
         "UPDATE users SET " + assignments(FIELDS) + " WHERE user_id = %(user_id)s",
         values_of(UserFields, user) | {"user_id": user.user_id},
     )
+
+
+async def _check_look(connection: Connection, username: str, user_id: str | None = None) -> None:
+    """Check that people cannot take a user for another one. `user_id`: the user who gets the name; None = a new one. A
+    user who has the name already keeps it."""
+    if (latin_name := latin_look_of(username)) is None:
+        return
+    cursor = await connection.execute(
+        "SELECT username FROM users WHERE username_key(username) = username_key(%(latin_name)s)"
+        " AND user_id IS DISTINCT FROM %(user_id)s::uuid"
+        " AND NOT EXISTS (SELECT FROM users u WHERE u.user_id = %(user_id)s::uuid AND u.username = %(username)s)",
+        {"latin_name": latin_name, "user_id": user_id, "username": username},
+    )
+    if row := await cursor.fetchone():
+        other_name = row["username"]
+        raise Duplicate(f"The name {username} looks like that of the user {other_name}; choose another name.")
 
 
 async def add_to_group(connection: Connection, user_id: str, group_id: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.access.accounts import look_of, normal_language, username_problem
+from greenroom.core.access.accounts import latin_look_of, look_of, normal_language, username_problem
 
 
 @for_all(st.text(st.sampled_from("ab./\\\0 "), max_size=6), subject=username_problem, mutants=[lambda name: None])
@@ -118,3 +118,17 @@ def test_a_name_looks_like_another_one(name: str):
 @pytest.mark.parametrize("name", ["Administration", "Administrator", "Sales", "\u0410\u0434\u043c\u0438\u043d\u044b"])
 def test_other_names_do_not_look_alike(name: str):
     assert look_of(name) != look_of("Administrators")
+
+
+@pytest.mark.parametrize(
+    ("name", "latin_name"),
+    [
+        ("\u0430dmin", "admin"),
+        ("\u0430\u04cf\u0435\u0445", "alex"),
+        ("Zo\u0451", "Zoe\u0308"),
+        ("\u041c\u0443\u043a@example.com", "myk@example.com"),
+        *(("admin", None), ("Zo\u00eb", None), ("mill1\u00e9", None), ("\u5c71\u7530", None)),
+    ],
+)
+def test_letters_of_other_scripts_are_read_as_latin_ones(name: str, latin_name: str | None):
+    assert latin_look_of(name) == latin_name

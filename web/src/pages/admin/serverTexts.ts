@@ -607,6 +607,7 @@ export const SERVER_TEXTS = [
   msg({ id: "server:The name of the image has {0} characters with its registry ({1}\u2026), and Docker accepts at most {2}.", message: "The name of the image has {0} characters with its registry ({1}\u2026), and Docker accepts at most {2}." }),
   msg({ id: "server:The name of the image or its workspace contains a registry, so the image is pulled from there.", message: "The name of the image or its workspace contains a registry, so the image is pulled from there." }),
   msg({ id: "server:The name {name0} looks like that of the group {1}; choose another name.", message: "The name {name0} looks like that of the group {1}; choose another name." }),
+  msg({ id: "server:The name {name0} looks like that of the user {name1}; choose another name.", message: "The name {name0} looks like that of the user {name1}; choose another name." }),
   msg({ id: "server:The network of the web filter was removed during its creation.", message: "The network of the web filter was removed during its creation." }),
   msg({ id: "server:The network of web filter policy {name0} is not open on this host.", message: "The network of web filter policy {name0} is not open on this host." }),
   msg({ id: "server:The network {0} still has containers: {1}. Remove them first.", message: "The network {0} still has containers: {1}. Remove them first." }),
