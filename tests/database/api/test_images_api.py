@@ -270,6 +270,16 @@ async def test_folders_that_no_agent_may_mount_are_saved_with_a_warning(stage: S
     assert [w for w in (await stage.admin.read(path))["warnings"] if w.startswith(refused.format("/home/x/{username}"))]
     await stage.db.write('UPDATE agents SET usage = \'{"mount_folders": ["/home/x"]}\'')
     assert not [w for w in (await stage.admin.read(path))["warnings"] if "mount" in w]
+    await stage.db.write(
+        "WITH a AS (INSERT INTO agents (zone_id, hostname, credential_hash, status, usage) SELECT zone_id, 'agent-2',"
+        " '', 'running', '{\"mount_folders\": [\"/volumes\"]}' FROM agents LIMIT 1 RETURNING agent_id) INSERT INTO"
+        " agent_capacity (agent_id, cores_reported, memory_reported, cores, memory) SELECT agent_id, 8, 8e9, 8, 8e9"
+        " FROM a"
+    )
+    (warning,) = [w for w in (await stage.admin.change(path, memory=512_000_000))["warnings"] if "mount" in w]
+    assert warning.startswith(
+        "Sessions with the folder /home/x/{username} cannot start on agent-2, which may not mount it"
+    )
 
 
 async def test_an_image_that_no_agent_has_is_saved_with_a_warning(stage: Stage):

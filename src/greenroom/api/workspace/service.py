@@ -53,7 +53,7 @@ async def with_warnings(db: Database, image: WorkspaceRow, *, compare_agents: bo
         agents = await images.offers_for_image(db, image.image_id)
         warnings += [_capacity_warning(agents, image), _image_warning(agents, image)]
         paths = [*image.volume_mappings, *([image.persistent_profile_path] if image.persistent_profile_path else [])]
-        warnings.append(unmountable_warning(paths, [agent.mount_folders for agent in agents]))
+        warnings.append(unmountable_warning(paths, [(agent.hostname, agent.mount_folders) for agent in agents]))
     if path := image.persistent_profile_path:
         user_sets = await group_similar_users(db, image.facts)
         warnings.append(unused_profile_warning(image.friendly_name, path, (similar.facts for similar in user_sets)))

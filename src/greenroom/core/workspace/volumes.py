@@ -108,21 +108,38 @@ def is_within(path: str, folder: str) -> bool:
     return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
-def unmountable_warning(paths: Iterable[str], folders: Sequence[Sequence[str] | None]) -> str | None:
-    """Return a warning about the first path that no Agent may mount; None if there is none. `folders` has the permitted
-    folders of each Agent; None = not known. Tokens in a path are parts of it like others, because a value of a token
-    names one folder."""
-    known = [each for each in folders if each is not None]
-    if not known or len(known) < len(folders):
-        return None
-    permitted = dict.fromkeys(folder for each in known for folder in each)
+MAX_NAMED_HOSTS: Final = 3
+
+
+def unmountable_warning(paths: Iterable[str], folders: Sequence[tuple[str, Sequence[str] | None]]) -> str | None:
+    """Return a warning about the path that most Agents may not mount; None if there is none. `folders` has the hostname
+    and the permitted folders of each Agent; None = not known. Tokens in a path are parts of it like others, because a
+    value of a token names one folder."""
+    known = [(hostname, each) for hostname, each in folders if each is not None]
+    refusing, refused_path = list[str](), ""
     for path in paths:
-        if path != STORED_HOMES_PATH and not any(is_within(_normalize(path), folder) for folder in permitted):
-            return (
-                f"No Agent may mount {path}, so sessions with it cannot start: the hosts allow only folders below "
-                f"{', '.join(permitted)}. Choose such a folder, or let the administrator of the hosts allow this one."
-            )
-    return None
+        hosts = [hostname for hostname, each in known if not _is_permitted(path, each)]
+        if len(hosts) > len(refusing):
+            refusing, refused_path = hosts, path
+    if not refusing:
+        return None
+    if len(refusing) == len(folders):
+        permitted = dict.fromkeys(folder for _, each in known for folder in each)
+        return (
+            f"No Agent may mount {refused_path}, so sessions with it cannot start: the hosts allow only folders below "
+            f"{', '.join(permitted)}. Choose such a folder, or let the administrator of the hosts allow this one."
+        )
+    hosts_text = ", ".join(refusing[:MAX_NAMED_HOSTS])
+    if (omitted := len(refusing) - MAX_NAMED_HOSTS) > 0:
+        hosts_text += f" and {omitted} more"
+    return (
+        f"Sessions with the folder {refused_path} cannot start on {hosts_text}, which may not mount it. Let the"
+        " administrator of these hosts allow it, or restrict these sessions to other Agents."
+    )
+
+
+def _is_permitted(path: str, folders: Sequence[str]) -> bool:
+    return path == STORED_HOMES_PATH or any(is_within(_normalize(path), folder) for folder in folders)
 
 
 def mappings_problem(mappings: VolumeMappings) -> str | None:

@@ -221,20 +221,34 @@ def test_a_user_who_cannot_write_the_home_folder_is_named(path: str | None, user
 
 
 @pytest.mark.parametrize(
-    ("path", "folders", "is_said"),
+    ("path", "folders", "start"),
     [
-        ("/srv/shared/{username}", [("/volumes",)], True),
-        ("/srv/shared/{username}", [("/volumes",), ("/srv/shared",)], False),
-        ("/srv/shared/../other", [("/srv/shared",)], True),
-        ("/srv/sharedness", [("/srv/shared",)], True),
-        ("/srv/shared", [("/srv/shared",)], False),
-        ("/srv/shared", [("/",)], False),
-        ("/srv/shared", [("/volumes",), None], False),
-        ("/srv/shared", [], False),
-        ("{homes}", [("/volumes",)], False),
+        ("/srv/shared/{username}", [("/volumes",)], "No Agent may mount {}, "),
+        ("/srv/shared/../other", [("/srv/shared",)], "No Agent may mount {}, "),
+        ("/srv/sharedness", [("/srv/shared",), ("/srv",)], "Sessions with the folder {} cannot start on host-0, which"),
+        (
+            "/srv/shared/a",
+            [("/volumes",), ("/srv/shared",)],
+            "Sessions with the folder {} cannot start on host-0, which",
+        ),
+        ("/srv/shared", [None, ("/volumes",)], "Sessions with the folder {} cannot start on host-1, which"),
+        (
+            "/srv/shared",
+            [*[("/volumes",)] * 5, ("/srv",)],
+            "Sessions with the folder {} cannot start on host-0, host-1, host-2 and 2 more, which",
+        ),
+        *((path, [("/srv/shared",)], None) for path in ("/srv/shared", "/srv/shared/{user_id}", "{homes}")),
+        *(("/srv/shared", folders, None) for folders in ([("/",)], [None], [])),
     ],
 )
-def test_a_path_that_no_agent_may_mount_is_named(path: str, folders: list[tuple[str, ...] | None], is_said: bool):
-    warning = unmountable_warning(["/volumes/a", path] if ("/volumes",) in folders else [path], folders)
-    assert (warning is not None) == is_said
-    assert warning is None or f"No Agent may mount {path}, " in warning
+def test_the_path_that_most_agents_may_not_mount_is_named(
+    path: str, folders: list[tuple[str, ...] | None], start: str | None
+):
+    by_host = [(f"host-{number}", each) for number, each in enumerate(folders)]
+    warning = unmountable_warning([path], by_host)
+    assert (warning is None) if start is None else (warning or "").startswith(start.format(path))
+
+
+def test_a_path_that_no_agent_may_mount_is_named_before_others():
+    warning = unmountable_warning(["/a", "/c", "/b"], [("host-0", ("/a", "/b")), ("host-1", ("/a",))])
+    assert (warning or "").startswith("No Agent may mount /c, ")
