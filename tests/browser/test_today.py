@@ -60,7 +60,7 @@ def test_the_facts_of_today_are_visible_without_scrolling(admin: Person, group: 
 def test_a_first_step_stays_dismissed(admin: Person):
     admin.open("/admin")
     step = admin.page.locator("li[data-step=backup]")
-    expect(step.get_by_role("link", name="Show How")).to_have_attribute("href", "/help/howto/back-up.html")
+    expect(step.get_by_role("link", name="Show How")).to_have_attribute("href", "/help/docs/howto/back-up.html")
     with admin.page.expect_response(lambda answer: answer.url.endswith("/me/attributes") and answer.ok):
         step.get_by_role("button", name="Dismiss").click()
     expect(step).to_have_count(0)

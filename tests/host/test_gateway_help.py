@@ -9,6 +9,8 @@ import pytest
 from tests.support.gateways import World, give
 from tests.support.world_fixtures import own_world, shared_world, world
 
+from greenroom.kit.program import version
+
 __all__ = ["own_world", "shared_world", "world"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,6 +40,13 @@ async def test_the_site_has_the_headers_of_the_console(own_world: World):
         assert (reply.status_code, reply.text) == (200, text)
         assert shared_headers(reply) == shared_headers(console)
         assert re.findall("style-src ([^;]+);", reply.headers["Content-Security-Policy"]) == ["'self' "]
+
+
+async def test_links_without_a_version_lead_to_that_of_the_gateway(world: World):
+    for path, page in (("docs/howto/back-up.html?q=1", "docs/howto/back-up.html?q=1"), ("docs/", "index.html")):
+        reply = await world.client().get(f"{world.main}/help/{path}")
+        expected = f"/help/{page}" if page == "index.html" else f"/help/{version()}/{page}"
+        assert (reply.status_code, reply.headers["Location"]) == (302, expected)
 
 
 async def test_a_missing_page_links_to_the_site(world: World):

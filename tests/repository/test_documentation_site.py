@@ -67,6 +67,16 @@ def test_all_links_resolve(site: Path):
     ] == []
 
 
+def test_the_links_of_the_console_lead_to_sections_of_pages(site: Path):
+    sources = "\n".join(path.read_text() for path in (ROOT / "web/src").rglob("*.tsx"))
+    addresses = set(re.findall(r"/help/([\w./#-]+)", sources))
+    assert addresses >= {"docs/howto/back-up.html", "docs/howto/users-and-groups.html#import-users"}
+    for address in addresses:
+        path, _, anchor = address.partition("#")
+        assert (site / path).is_file(), address
+        assert not anchor or f'id="{anchor}"' in (site / path).read_text(), address
+
+
 def test_a_browser_loads_nothing_from_other_hosts_and_no_inline_script_or_style(site: Path):
     for page in site.rglob("*.html"):
         loaded = [address for element, address in links(page) if element != "a"]

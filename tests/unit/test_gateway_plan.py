@@ -15,6 +15,7 @@ from greenroom.api.problems import is_published
 from greenroom.core.errors import SetupError
 from greenroom.gateway.nginx import nginx_conf
 from greenroom.gateway.plan import parse_plan, read_plan
+from greenroom.kit.program import version
 
 PLAN: dict[str, Any] = {
     "profile": "web",
@@ -384,3 +385,7 @@ def test_pages_of_the_gateway_are_short_enough_for_nginx():
     pages = re.findall(r"return \d+ '(<!doctype html>[^']*)'", text(PLAN))
     assert len([page for page in pages if 'lang="de"' in page]) == len(pages) / 2
     assert max(len(page.encode()) for page in pages) < NGINX_LONGEST - 500
+
+
+def test_links_to_the_documentation_without_a_version_lead_to_that_of_the_gateway():
+    assert f'rewrite "^/help/(docs/[\\w./-]+)$" /help/{version()}/$1 redirect;' in text(PLAN)

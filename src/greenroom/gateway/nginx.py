@@ -40,6 +40,7 @@ from greenroom.core.recording.session_video import MAX_REQUEST_BYTES
 from greenroom.core.session.streams import LEASE_TOKEN, RESERVED_PATHS, VIEWER_COOKIE
 from greenroom.gateway.plan import GatewayPlan, addresses, allowed_in_policies, ipv6_ports_in_policies, port_of
 from greenroom.kit.processes import ProcessInfo, is_running, processes, read_working_folder
+from greenroom.kit.program import version
 from greenroom.kit.templates import load_templates
 
 STATUS_PATH: Final = "/gateway_status"
@@ -157,6 +158,7 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
         notify_hash=_hash_of(_NOTIFY_SCRIPT),
         page_style=_PAGE_STYLE,
         page_style_hash=_hash_of(_PAGE_STYLE),
+        version=version(),
     )
 
 

@@ -20,7 +20,7 @@ interface StepText {
   to: string;
 }
 
-const HELP = '/help/howto';
+const HELP = '/help/';
 
 /** The text of a step; null = a step of a newer server. */
 export function textOf(step: Step): StepText | null {
@@ -51,13 +51,13 @@ export function textOf(step: Step): StepText | null {
       return {
         sentence: t`Start a second Manager, so that sessions still start if the first one stops.`,
         button: t`Show How`,
-        to: `${HELP}/several-machines.html`,
+        to: '/help/docs/howto/several-machines.html',
       };
     case 'backup':
       return {
         sentence: t`Back up the installation every day. There is no backup yet.`,
         button: t`Show How`,
-        to: `${HELP}/back-up.html`,
+        to: '/help/docs/howto/back-up.html',
       };
     default:
       return null;

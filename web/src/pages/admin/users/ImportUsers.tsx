@@ -13,7 +13,7 @@ import { Dialog } from '../../../components/Dialog';
 import { download } from '../../../components/exportRows';
 import { COLUMNS, type Plan, planImport, refusedFile, type UserChange } from './importPlan';
 
-const HELP = '/help/howto/users-and-groups.html#import-users';
+const HELP = '/help/docs/howto/users-and-groups.html#import-users';
 /** The maximum number of errors in the dialog. */
 const MOST_SHOWN = 100;
 
