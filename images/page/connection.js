@@ -34,6 +34,7 @@ export let latencyMs = null;
 
 let state = '';
 let attempt = 0;
+let isFirst = true;
 let retryTimer = 0;
 let quality = 6;
 
@@ -76,7 +77,8 @@ function connect() {
     if (connected !== rfb) return; // the connection was lost meanwhile
     attempt = 0;
     setState('connected');
-    rfb.focus();
+    if (isFirst || document.hasFocus()) rfb.focus(); // a reconnect takes the focus from no field of the embedding page
+    isFirst = false;
     connection.dispatchEvent(new Event('connected'));
   });
   rfb.addEventListener('disconnect', () => {

@@ -103,6 +103,15 @@ async def test_only_the_parent_is_listened_to(desk: Desk):
     assert levels == [6, 2]
 
 
+async def test_a_reconnect_takes_the_focus_from_no_field_of_the_embedding_page(desk: Desk):
+    await desk.page.evaluate("document.body.appendChild(document.createElement('input')).focus()")
+    await desk.gateway.cut()
+    await desk.received("m.type === 'state' && m.state === 'reconnecting'")
+    await desk.state("connected")
+    await desk.page.keyboard.type("abc")
+    assert await desk.page.evaluate("document.activeElement.value") == "abc"
+
+
 async def test_a_cut_stream_comes_back_by_itself(desk: Desk):
     desk.gateway.status = 502
     await desk.gateway.cut()

@@ -85,7 +85,9 @@ export function DesktopFrame({
     setLoad((loads) => loads + 1);
   }, [isSilent]);
   useEffect(() => {
-    if (state === 'connected') focus();
+    // A person who uses a panel during a reconnect stays there.
+    if (state === 'connected' && [document.body, frame.current].includes(document.activeElement as HTMLElement))
+      focus();
     if (state === 'refused') onRefused?.();
   }, [state, focus, onRefused]);
 
