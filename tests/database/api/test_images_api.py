@@ -282,6 +282,18 @@ async def test_folders_that_no_agent_may_mount_are_saved_with_a_warning(stage: S
     )
 
 
+async def test_folders_of_a_group_that_no_agent_may_mount_are_saved_with_a_warning(stage: Stage):
+    mapping = {"volume_mapping": {"/srv/shared/{user_id}": {"bind": "/shared"}}}
+    group = await stage.admin.make("/api/v1/groups", name="Students", priority=50, settings=mapping)
+    assert group["warnings"] == [], "the Agent has reported no folders"
+    path = f"/api/v1/groups/{group['group_id']}"
+    await stage.db.write('UPDATE agents SET usage = \'{"mount_folders": ["/volumes"]}\'')
+    (warning,) = (await stage.admin.change(path, description="a class"))["warnings"]
+    assert warning.startswith("No Agent may mount /srv/shared/{user_id}, so sessions with it cannot start: ")
+    await stage.db.write('UPDATE agents SET usage = \'{"mount_folders": ["/volumes", "/srv"]}\'')
+    assert (await stage.admin.change(path, description="another class"))["warnings"] == []
+
+
 async def test_an_image_that_no_agent_has_is_saved_with_a_warning(stage: Stage):
     made = await stage.admin.make("/api/v1/images", name="a/b:1", friendly_name="Small", cores=0.1, memory=512_000_000)
     path = f"/api/v1/images/{made['image_id']}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Final
 from uuid import UUID
 
+from pydantic import Field
+
 from greenroom.api.access import groups as group_rules
 from greenroom.api.access.lifecycle import access_transaction
 from greenroom.api.access.schemas import (
@@ -20,6 +22,7 @@ from greenroom.api.access.schemas import (
 )
 from greenroom.api.bodies import View
 from greenroom.api.deps import ChangeDep, Db, SecretsDep
+from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
 from greenroom.api.scopes import LISTED, OF_GROUP
@@ -31,6 +34,7 @@ from greenroom.core.access.roles import ROLES
 from greenroom.core.access.setting_checks import problems_of, validated_setting
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
+from greenroom.core.workspace.volumes import unmountable_warning
 from greenroom.db.access import groups, users
 from greenroom.db.access.groups import Group
 from greenroom.db.workspace import images
@@ -48,6 +52,10 @@ class GroupView(View, row=Group):
     group_id: UUID
     images: list[UUID]
     roles: list[RoleOfGroup]
+    warnings: Annotated[
+        list[str],
+        Field(description="settings with which sessions cannot start; only in the response to a creation or change"),
+    ]
 
 
 @router.get("/permissions", dependencies=[requires()])
@@ -89,8 +97,7 @@ async def list_groups(
 @router.post("/groups", status_code=201, dependencies=[requires("groups_create")])
 async def create_group(body: GroupCreate, change: ChangeDep) -> GroupView:
     """Create a group, with no more permissions than the caller has."""
-    group = await group_rules.create(change, body)
-    return _view(group, change.secrets, change.caller)
+    return await _saved_view(change, await group_rules.create(change, body))
 
 
 @router.get("/groups/{group_id}")
@@ -123,8 +130,7 @@ async def update_group(group_id: UUID, body: GroupPatch, change: ChangeDep) -> G
 
     An environment variable with the value `(secret)` keeps its present value.
     """
-    group = await group_rules.update(change, str(group_id), body)
-    return _view(group, change.secrets, change.caller)
+    return await _saved_view(change, await group_rules.update(change, str(group_id), body))
 
 
 @router.delete("/groups/{group_id}", status_code=204, dependencies=[requires("groups_delete")])
@@ -192,5 +198,11 @@ async def remove_group_image(group_id: UUID, image_id: UUID, change: ChangeDep) 
         change.audit(LogCode.GROUP_CHANGED, group.name, after={"removed workspace": image.friendly_name})
 
 
-def _view(group: Group, secrets: Secrets, caller: Caller) -> GroupView:
-    return GroupView.model_validate(group_rules.redacted_group(group, secrets, caller))
+def _view(group: Group, secrets: Secrets, caller: Caller, *warnings: str) -> GroupView:
+    return GroupView.of(group_rules.redacted_group(group, secrets, caller), warnings=list(warnings))
+
+
+async def _saved_view(change: CallerChange, group: Group) -> GroupView:
+    paths = group.settings.get("volume_mapping", {})
+    warning = unmountable_warning(paths, await images.mount_folders_of_agents(change.db)) if paths else None
+    return _view(group, change.secrets, change.caller, *filter(None, [warning]))

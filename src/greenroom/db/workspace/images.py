@@ -268,3 +268,14 @@ async def offers_for_image(db: Database, image_id: str) -> list[AgentOffer]:
         " AND NOT (i.restrict_to_server AND a.agent_id <> i.server_id) ORDER BY a.hostname, a.agent_id",
         (image_id,),
     )
+
+
+async def mount_folders_of_agents(db: Database) -> list[tuple[str, list[str] | None]]:
+    """Return the hostname and the `mount_folders` (as in `AgentOffer`) of all Agents, without dead Agents and empty
+    offers."""
+    rows = await db.fetch(
+        "SELECT a.hostname, nullif(a.usage->'mount_folders', 'null') AS folders FROM agents a"
+        " JOIN agent_capacity c USING (agent_id) WHERE a.status <> 'dead' AND c.cores > 0"
+        " ORDER BY a.hostname, a.agent_id"
+    )
+    return [(row["hostname"], row["folders"]) for row in rows]
