@@ -69,7 +69,9 @@ def test_all_links_resolve(site: Path):
 
 def test_the_links_of_the_console_lead_to_sections_of_pages(site: Path):
     sources = "\n".join(path.read_text() for path in (ROOT / "web/src").rglob("*.tsx"))
-    addresses = set(re.findall(r"/help/([\w./#-]+)", sources))
+    guides = re.findall(r'"guide", "([^"]+)"', (ROOT / "src/greenroom/core/diagnostics/attention.py").read_text())
+    addresses = {*re.findall(r"/help/([\w./#-]+)", sources), *(f"docs/howto/{guide}" for guide in guides)}
+    assert guides
     assert addresses >= {"docs/howto/back-up.html", "docs/howto/users-and-groups.html#import-users"}
     for address in addresses:
         path, _, anchor = address.partition("#")

@@ -1,5 +1,9 @@
+import { MantineProvider } from '@mantine/core';
+import { createElement } from 'react';
+import { renderToStaticMarkup } from 'react-dom/server';
 import { expect, test } from 'vitest';
 import type { Attention, Me } from '../src/api/types';
+import { PageButton } from '../src/components/Named';
 import { helpAddress } from '../src/components/objects';
 import { keyed, kindsOf } from '../src/pages/admin/today/AttentionList';
 import { textOf } from '../src/pages/admin/today/FirstSteps';
@@ -40,6 +44,17 @@ test('a button that edits an object asks its page for the form', () => {
   const help = { title: 'Change the zone', object: { kind: 'zone' as const, id: 'z1' } };
   expect(helpAddress({ ...help, operation: 'edit' }, me)).toBe('/admin/infrastructure/zones/z1?do=edit');
   expect(helpAddress({ ...help, operation: 'open' }, me)).toBe('/admin/infrastructure/zones/z1');
+});
+
+test('the button of a guide opens its section in the documentation', () => {
+  const me = { permissions: ['system_view'], scoped_permissions: [] as string[] } as unknown as Me;
+  const object = { kind: 'guide' as const, id: 'one-machine.html#renew-a-certificate' };
+  const to = '/help/docs/howto/one-machine.html#renew-a-certificate';
+  expect(helpAddress({ title: 'Show how', operation: 'open', object }, me)).toBe(to);
+  const button = createElement(PageButton, { to, about: 'The certificate ends.', children: 'Show how' });
+  expect(renderToStaticMarkup(createElement(MantineProvider, null, button))).toMatch(
+    /href="\/help\/docs[^>]* target="_blank"[^>]*aria-label="Show how: The certificate ends."/,
+  );
 });
 
 test('the button for hidden entries names each kind once', () => {

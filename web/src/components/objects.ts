@@ -6,6 +6,9 @@ import type { Attention, Hit, Me, ObjectRef } from '../api/types';
 /** The group All Users, whose id is the same in each installation. */
 const ALL_USERS = '68d557ac-4cac-42cc-a9f3-1c7c853de0f3';
 
+/** The documentation. */
+export const HELP = '/help/';
+
 export type ObjectKind = Hit['kind'] | ObjectRef['kind'];
 
 /** The address of the page of each kind; `…_view` shows it. */
@@ -16,6 +19,7 @@ const PAGES: Record<ObjectKind, { to: (id: string) => string; needs: string }> =
   directory: { to: (id) => `/admin/directories?panel=${id}`, needs: 'settings_view' },
   filter_policy: { to: (id) => `/admin/web-filter?panel=${id}`, needs: 'webfilters_view' },
   group: { to: (id) => `/admin/groups/${id}`, needs: 'groups_view' },
+  guide: { to: (id) => `${HELP}docs/howto/${id}`, needs: 'system_view' },
   group_setting: { to: (id) => `/admin/groups/${ALL_USERS}?tab=settings&q=${id}`, needs: 'groups_view' },
   image: { to: (id) => `/admin/workspaces/${id}`, needs: 'images_view' },
   launches: { to: () => '/admin/diagnostics/launches?outcome=failed', needs: 'sessions_view' },

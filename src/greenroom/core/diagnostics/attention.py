@@ -410,7 +410,7 @@ _OUTER_FOLDERS: Final = re.compile(r"(?<!\S)/\S+/(?=[^/\s]+/[^/\s]+)")
 
 
 def _of_certificate(warning: CertificateWarning) -> Attention:
-    show = Help("Show the log", ObjectRef("log_code", LogCode.CERTIFICATE_EXPIRES))
+    show = Help("Show how", ObjectRef("guide", "one-machine.html#renew-a-certificate"))
     return _entry("certificate", "warning", show, _OUTER_FOLDERS.sub("…/", warning.sentence), since=warning.time)
 
 

@@ -12,6 +12,7 @@ ObjectKind = Literal[
     "api_key",
     "directory",
     "group",
+    "guide",
     "image",
     "launches",
     "log_code",
@@ -28,7 +29,8 @@ ObjectKind = Literal[
     "webhook",
     "zone",
 ]
-"""The kinds of objects with a page in the console. A plural is the list."""
+"""The kinds of objects with a page in the console. A plural is the list. The id of a `guide` is its page in docs/howto,
+with a section."""
 Operation = Literal["open", "enable", "pull", "deliver", "edit", "create"]
 """`open`: open the page of the object. `enable`: enable it. `pull`: let the Agents pull the image again. `deliver`:
 deliver the messages of the webhook again. `edit`: open the form of the object. `create`: open the form of a new one."""

@@ -354,6 +354,7 @@ def test_a_credential_that_expires_later_needs_no_attention():
 def test_a_certificate_of_a_gateway_that_expires():
     entry = only(certificates=(CERTIFICATE,))
     assert (entry.code, entry.severity, entry.sentence) == ("certificate", "warning", CERTIFICATE.sentence)
+    assert entry.help == Help("Show how", ObjectRef("guide", "one-machine.html#renew-a-certificate"))
 
 
 @pytest.mark.parametrize(

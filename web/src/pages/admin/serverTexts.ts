@@ -460,6 +460,7 @@ export const SERVER_TEXTS = [
   msg({ id: "server:Sharing and watermark", message: "Sharing and watermark" }),
   msg({ id: "server:Sharing", message: "Sharing" }),
   msg({ id: "server:Show a watermark over the desktop in the console, for all viewers of a member's session: the name of the viewer, `watermark_text` and the time in UTC", message: "Show a watermark over the desktop in the console, for all viewers of a member's session: the name of the viewer, `watermark_text` and the time in UTC" }),
+  msg({ id: "server:Show how", message: "Show how" }),
   msg({ id: "server:Show the API keys", message: "Show the API keys" }),
   msg({ id: "server:Show the Agent", message: "Show the Agent" }),
   msg({ id: "server:Show the Agents", message: "Show the Agents" }),

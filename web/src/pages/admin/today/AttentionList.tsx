@@ -3,12 +3,11 @@ import { Trans } from '@lingui/react/macro';
 import { Button, Title } from '@mantine/core';
 import { IconAlertTriangle, IconExclamationCircle, IconInfoCircle, type TablerIcon } from '@tabler/icons-react';
 import { useState } from 'react';
-import { Link } from 'react-router';
 import { useAllowed, useMe } from '../../../api/auth';
 import type { Attention, Today } from '../../../api/types';
 import { showDone } from '../../../components/feedback';
 import { cores } from '../../../components/format';
-import { NamedSentence } from '../../../components/Named';
+import { NamedSentence, PageButton } from '../../../components/Named';
 import { helpAddress } from '../../../components/objects';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { useAction } from '../../../components/useAction';
@@ -197,9 +196,9 @@ function HelpButton({ entry }: { entry: Attention }) {
       </Button>
     );
   return to ? (
-    <Button component={Link} to={to} size="compact-sm" variant="default" aria-label={`${shown}: ${entry.sentence}`}>
+    <PageButton to={to} about={entry.sentence}>
       {shown}
-    </Button>
+    </PageButton>
   ) : (
     <span />
   );

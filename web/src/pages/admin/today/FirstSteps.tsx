@@ -1,11 +1,12 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Button, Title } from '@mantine/core';
+import { Title } from '@mantine/core';
 import { IconCircleDashed, IconX } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import { Link } from 'react-router';
 import type { Today } from '../../../api/types';
 import { useListChoices } from '../../../components/listChoices';
+import { PageButton } from '../../../components/Named';
 import { RowButton } from '../../../components/RowButton';
 import classes from './Today.module.css';
 
@@ -19,8 +20,6 @@ interface StepText {
   button: string;
   to: string;
 }
-
-const HELP = '/help/';
 
 /** The text of a step; null = a step of a newer server. */
 export function textOf(step: Step): StepText | null {
@@ -80,20 +79,13 @@ export function FirstSteps({ steps }: { steps: Step[] }) {
       <ul className={classes.entries}>
         {shown.map(({ step, sentence, button, to }) => {
           const name = typeof sentence === 'string' ? sentence : t`Invite people`;
-          const look = { size: 'compact-sm', variant: 'default', 'aria-label': `${button}: ${name}` } as const;
           return (
             <li key={step} className={`${classes.entry} ${classes.step}`} data-step={step}>
               <IconCircleDashed size={18} aria-hidden className={classes.mark} />
               <p className={classes.sentence}>{sentence}</p>
-              {to.startsWith(HELP) ? (
-                <Button component="a" href={to} target="_blank" rel="noreferrer" {...look}>
-                  {button}
-                </Button>
-              ) : (
-                <Button component={Link} to={to} {...look}>
-                  {button}
-                </Button>
-              )}
+              <PageButton to={to} about={name}>
+                {button}
+              </PageButton>
               <RowButton
                 label={t`Dismiss: ${name}`}
                 icon={IconX}
