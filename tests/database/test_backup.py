@@ -9,11 +9,13 @@ import json
 import os
 import resource
 import stat
+import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -24,6 +26,8 @@ from greenroom.backup.contents import LOCK_NAME
 from greenroom.backup.create import BackupOptions, create_backup
 from greenroom.backup.database import REPLACED_SCHEMA, empty_database
 from greenroom.backup.encryption import DecryptionKey, EncryptionKey
+from greenroom.backup.kubernetes import KubernetesDeployment, Tools, create_kubernetes_backup
+from greenroom.backup.overlay import Overlay
 from greenroom.backup.restore import RestoredBackup, RestoreTarget, check_backup, restore_backup
 from greenroom.core.diagnostics.watched import BackupState
 from greenroom.core.errors import SetupError
@@ -31,10 +35,12 @@ from greenroom.db.diagnostics.today import read_watched
 from greenroom.kit.program import version
 from greenroom.kit.secrets import Secrets
 from greenroom.up.checks import open_database
+from greenroom.up.kubectl import Kubectl
 from greenroom.up.layout import DataLock, Layout
 from greenroom.up.options import Settings
 from greenroom.up.postgres import PostgresCluster
 from greenroom.up.progress import LineProgress
+from greenroom.up.streamed import streamed_program
 
 IDENTITY = x25519.Identity.generate()
 KEY = EncryptionKey(recipients=[str(IDENTITY.to_public())])
@@ -172,7 +178,41 @@ def test_a_copy_is_restored_beside_its_running_original_with_an_id_of_its_own(
     assert (copy.agent("agent-default") / "agent_id").exists()
 
 
-def test_a_failed_backup_is_an_event_a_log_row_and_on_today(backup: Backup, folder: Path, dsn: str):
+class KubectlHere(Kubectl):
+    """Runs the programs of the Pod on this machine. The cluster has no Secrets of Agents."""
+
+    def run(self, *arguments: str, stdin: bytes = b"", timeout_s: float = 60.0) -> str:
+        if "--" not in arguments:
+            return ""
+        with self.stream(*arguments[1:2], "", *arguments[4:], stdout=subprocess.PIPE) as process:
+            return process.stdout.read().decode()
+
+    def stream(self, pod: str, container: str, *command: str, **streams: Any) -> AbstractContextManager[Any]:
+        return streamed_program("kubectl exec", [sys.executable, *command[1:]], **streams)
+
+
+@pytest.fixture
+def kubernetes_backup(source: Layout, folder: Path, dsn: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
+    """Backs up a deployment on Kubernetes, whose Pod `kasm-tools` runs."""
+    kubectl = KubectlHere(namespace="desks")
+
+    @contextmanager
+    def tools(*_: object) -> Generator[Tools]:
+        yield Tools(kubectl)
+
+    monkeypatch.setenv("GREENROOM_DATABASE_URL", dsn)
+    monkeypatch.setenv("GREENROOM_SECRET_KEY_FILE", str(source.key_file))
+    monkeypatch.setattr(KubernetesDeployment, "tools", tools)
+    deployment = KubernetesDeployment(overlay=Overlay(folder, ()), keys=source.keys, kubectl=kubectl)
+    return lambda: create_kubernetes_backup(deployment, folder / "backups", BackupOptions(key=KEY), PROGRESS)
+
+
+@pytest.mark.parametrize("make", ["backup", "kubernetes_backup"])
+def test_a_failed_backup_is_an_event_a_log_row_and_on_today(
+    make: str, folder: Path, dsn: str, request: pytest.FixtureRequest
+):
+    backup = request.getfixturevalue(make)
+
     def facts() -> tuple[list[tuple[str, str]], list[str], BackupState | None]:
         with psycopg.connect(dsn) as connection:
             events = connection.execute("SELECT code, result FROM audit_events ORDER BY event_id").fetchall()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from greenroom.backup.overlay import JOB, SETUP_SECRET, tools_pod
 from greenroom.core.web_filter import PRIVATE_IPV4
 from greenroom.kit.config import GatewayCertificate
 from greenroom.runtimes.kubernetes.access import EVENT_PERMISSIONS, FILTER_PERMISSIONS, REQUIRED_PERMISSIONS
-from greenroom.up.deployment import CUSTOM_CERTIFICATE
+from greenroom.up.deployment import CUSTOM_CERTIFICATE, caller_deployment, kubernetes_secrets
 
 FOLDER: Final = Path(__file__).parents[2] / "deploy/kubernetes"
 OBJECTS: Final[list[dict[str, Any]]] = [
@@ -53,6 +55,17 @@ def test_a_certificate_of_ones_own_is_shown_with_the_line_of_the_page():
     (line,) = re.findall(r"^- ('named_certificate=.*')$", page, re.MULTILINE)
     given = GatewayCertificate.model_validate_json(yaml.safe_load(line).partition("=")[2])
     assert (given.certificate.name, given.key.name) == CUSTOM_CERTIFICATE
+
+
+def test_the_pod_of_backups_has_the_key_with_which_it_records_them(tmp_path: Path):
+    spec = tools_pod(named("Job", JOB) | {"metadata": {"namespace": "greenroom"}})["spec"]
+    environment = {one["name"]: one.get("value") for one in spec["containers"][0]["env"]}
+    assert environment["GREENROOM_SECRET_KEY_FILE"] == "/work/installation/installation.key"
+    assert "install -m 600 /run/given/* /work/installation/" in spec["initContainers"][0]["command"][-1]
+    assert {"name": "given", "secret": {"secretName": SETUP_SECRET, "defaultMode": 0o440}} in spec["volumes"]
+    secrets = kubernetes_secrets(caller_deployment(tmp_path / "keys"), "greenroom", ["localhost"], datetime.now(UTC))
+    (setup,) = (one for one in secrets["items"] if one["metadata"]["name"] == SETUP_SECRET)
+    assert "installation.key" in setup["data"]
 
 
 def test_the_page_names_each_verb_of_one_agent():

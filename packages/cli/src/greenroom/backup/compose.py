@@ -20,6 +20,7 @@ from greenroom.backup.create import (
     BackupOptions,
     BackupSource,
     CreatedBackup,
+    audit_at,
     backup_lock,
     recorded_backup,
     write_backup,
@@ -91,7 +92,7 @@ def create_compose_backup(folder: Path, options: BackupOptions, progress: Progre
     source = BackupSource(
         form="compose", data=layout.data, database=database, dump=partial(tools.dump, _DSN), listing=tools.listing
     )
-    with backup_lock(layout), recorded_backup(dsn, deployment.installation / "installation.key", folder):
+    with backup_lock(layout), recorded_backup(audit_at(dsn, deployment.installation / "installation.key"), folder):
         return write_backup(source, folder, options, progress)
 
 

@@ -43,16 +43,16 @@ from greenroom.backup.database import (
     PostgresTools,
     read_installed_database,
     running_database,
+    store_event,
 )
 from greenroom.backup.encryption import EncryptionKey, decrypt_backup, write_encrypted
 from greenroom.backup.reading import read_backup
+from greenroom.core.audit import AuditEvent
 from greenroom.core.errors import GreenroomError, SetupError
-from greenroom.core.log_codes import LogCode
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.up.account import SERVICE_ACCOUNT
 from greenroom.up.layout import Layout, check_folder, exclusive_lock, missing_instance_error
 from greenroom.up.progress import Progress
-from greenroom.up.recorded import HostCommand, record_at, record_end_at
+from greenroom.up.recorded import HostCommand, has_key, print_unstored
 
 PART_BYTES: Final = 8 * 2**20
 """The minimum size of each part of the dump except the last part."""
@@ -121,33 +121,49 @@ async def create_backup(layout: Layout, folder: Path, options: BackupOptions, pr
             )
 
             def write() -> CreatedBackup:
-                with recorded_backup(dsn, layout.key_file, folder):
+                with recorded_backup(audit_at(dsn, layout.key_file), folder):
                     return write_backup(source, folder, options, progress)
 
             return await asyncio.to_thread(write)
 
 
+StoreEvent = Callable[[AuditEvent, Path, str], None]
+"""Stores an event of a backup to a folder as `store_event`, in the database of its installation."""
+
+
+def audit_at(dsn: str, key_file: Path) -> StoreEvent:
+    """Return the function that stores events in a database that this host reaches. Without the key of the installation
+    on this host, print that there is no event."""
+    return partial(store_event, dsn, key_file) if has_key(key_file) else _store_nothing
+
+
+def _store_nothing(_event: AuditEvent, _folder: Path, _failure: str) -> None: ...
+
+
 @contextmanager
-def recorded_backup(dsn: str, key_file: Path, folder: Path) -> Generator[None]:
+def recorded_backup(store: StoreEvent, folder: Path) -> Generator[None]:
     """Record the backup that the block writes: an event before the data is read, so that the backup contains it, and an
     event with the result. A failed backup is also a log row.
 
     Raises:
         SetupError: the database cannot be reached, or has no audit.
     """
-    record_at(dsn, key_file, HostCommand(name="backup", action=f"begins a backup to {folder}", code="backup-begun"))
+    begun = HostCommand(name="backup", action=f"begins a backup to {folder}", code="backup-begun")
+    store(begun.event(), folder, "")
     command = HostCommand(name="backup", action=f"backs up the installation to {folder}")
+
+    def store_result(event: AuditEvent, failure: str = "") -> None:
+        try:
+            store(event, folder, failure)
+        except GreenroomError as error:
+            print_unstored(event, error)
+
     try:
         yield
     except GreenroomError as error:
-        failed = command.event("failed", f": {error.message}")
-        record_end_at(dsn, key_file, failed, partial(_log_failure, folder, error))
+        store_result(command.event("failed", f": {error.message}"), error.message)
         raise
-    record_end_at(dsn, key_file, command.event())
-
-
-def _log_failure(folder: Path, error: GreenroomError, logs: LogWriter) -> None:
-    logs.write(LogCode.BACKUP_FAILED, f"The backup to {folder} failed: {error.message}")
+    store_result(command.event())
 
 
 def write_backup(source: BackupSource, folder: Path, options: BackupOptions, progress: Progress) -> CreatedBackup:

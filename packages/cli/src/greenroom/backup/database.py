@@ -1,4 +1,4 @@
-"""The database of a backup: `pg_dump`, `pg_restore` and the checks of the target."""
+"""The database of a backup: its events, `pg_dump`, `pg_restore` and the checks of the target."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from typing import IO, Any, Final, LiteralString
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from greenroom.core.audit import AuditEvent
 from greenroom.core.errors import SetupError
+from greenroom.core.log_codes import LogCode
 from greenroom.core.text import database_error
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.migrate import migrations, plan
 from greenroom.kit.processes import become_subreaper
 from greenroom.up.instance import Instance
@@ -26,6 +29,7 @@ from greenroom.up.layout import Layout, missing_instance_error, running_pid
 from greenroom.up.options import stored_settings
 from greenroom.up.postgres import wheel_folder
 from greenroom.up.progress import Progress
+from greenroom.up.recorded import store_at
 from greenroom.up.site import site_of, stopped_site
 from greenroom.up.streamed import streamed_program
 
@@ -323,3 +327,14 @@ def _execute(connection: psycopg.Connection[Any], statements: Iterable[LiteralSt
     with connection.transaction():
         for statement in statements:
             connection.execute(statement)
+
+
+def store_event(dsn: str, key_file: Path, event: AuditEvent, folder: Path, failure: str) -> None:
+    """Store an event of a backup to `folder`, and a log row if `failure` is not empty. Raises SetupError: as for
+    `store_at`."""
+
+    def write_logs(logs: LogWriter) -> None:
+        if failure:
+            logs.write(LogCode.BACKUP_FAILED, f"The backup to {folder} failed: {failure}")
+
+    store_at(dsn, key_file, event, write_logs)

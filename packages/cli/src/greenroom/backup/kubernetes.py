@@ -24,10 +24,11 @@ from typing import IO, Any, Final
 
 import msgspec
 
-from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, write_backup
+from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, recorded_backup, write_backup
 from greenroom.backup.database import CHUNK_BYTES, DumpListing, InstalledDatabase, listing_of
 from greenroom.backup.overlay import JOB, SETUP_SECRET, TOOLS_CONTAINER, TOOLS_POD, Overlay, image_of, tools_pod
 from greenroom.backup.pod import DIGEST_BYTES
+from greenroom.core.audit import AuditEvent
 from greenroom.core.errors import SetupError
 from greenroom.kit.certificates import names_in
 from greenroom.kit.program import version
@@ -174,6 +175,11 @@ class Tools:
         """Return the properties of the database."""
         return msgspec.json.decode(self.run(*_MODULE, "describe"), type=InstalledDatabase)
 
+    def store_event(self, event: AuditEvent, folder: Path, failure: str) -> None:
+        """Store an event of a backup. Raises SetupError: the database cannot be reached, or refuses it."""
+        arguments = [msgspec.json.encode(event).decode(), str(folder), *filter(None, [failure])]
+        self.run(*_MODULE, "record", *arguments)
+
     def dump(self, write: Callable[[bytes], object], without_rows_of: Iterable[str]) -> None:
         """Pass a dump of the database to `write`. Raises SetupError: pg_dump failed, or a part of the dump was lost."""
         check = DigestCheck(write)
@@ -248,12 +254,12 @@ def pod_problem(pod: dict[str, Any]) -> PodProblem | None:
 def create_kubernetes_backup(
     deployment: KubernetesDeployment, folder: Path, options: BackupOptions, progress: Progress
 ) -> CreatedBackup:
-    """Write a backup of a running deployment into a folder, and verify it.
+    """Write a backup of a running deployment into a folder, and verify it. If its Pod starts, the backup is recorded.
 
     Raises:
         SetupError: the database or the folder cannot be used, or the verification failed.
     """
-    with deployment.tools(progress) as tools:
+    with deployment.tools(progress) as tools, recorded_backup(tools.store_event, folder):
         return back_up(deployment, tools, folder, options, progress)
 
 

@@ -5,6 +5,8 @@ The actions use the database GREENROOM_DATABASE_URL, standard input and standard
 - `describe` prints the properties of the database and the pending migrations as JSON;
 - `dump TABLE...` writes a dump without the rows of these tables. A connection through kubectl can lose the end of a
   stream without an error, so the dump is followed by its digest;
+- `record EVENT FOLDER [FAILURE]` stores an event of a backup (JSON) as `store_event`, with the key of the installation
+  in the Pod;
 - `list` reads a dump and prints its table of contents;
 - `restore` reads a dump, restores it and migrates it. With `--replace`, the database may contain tables, which return
   if the restore fails.
@@ -29,8 +31,10 @@ from greenroom.backup.database import (
     empty_database,
     read_installed_database,
     server_version,
+    store_event,
 )
-from greenroom.core.errors import SetupError
+from greenroom.core.audit import AuditEvent
+from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.db.migrate import migrate
 
 DIGEST_BYTES: Final = 32
@@ -66,6 +70,9 @@ def main(arguments: list[str]) -> None:
             sys.stdout.write(msgspec.json.encode(read_installed_database(dsn)).decode())
         case ["dump", *tables]:
             dump(dsn, sys.stdout.buffer, tables)
+        case ["record", event, folder, *failure]:
+            key_file = Path(os.environ["GREENROOM_SECRET_KEY_FILE"])
+            store_event(dsn, key_file, msgspec.json.decode(event, type=AuditEvent), Path(folder), "".join(failure))
         case ["list"]:
             sys.stdout.write(list_dump(dsn, sys.stdin.buffer))
         case ["restore", *options]:
@@ -80,5 +87,5 @@ def main(arguments: list[str]) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except SetupError as failure:
+    except GreenroomError as failure:
         sys.exit(failure.message)

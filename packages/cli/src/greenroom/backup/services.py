@@ -19,6 +19,7 @@ from greenroom.backup.create import (
     BackupOptions,
     BackupSource,
     CreatedBackup,
+    audit_at,
     backup_lock,
     recorded_backup,
     write_backup,
@@ -61,7 +62,7 @@ def back_up_services(keys: Path, dsn: str, folder: Path, options: BackupOptions,
             listing=tools.listing,
             follows_links=True,
         )
-        with recorded_backup(dsn, keys / KEY_NAME, folder):
+        with recorded_backup(audit_at(dsn, keys / KEY_NAME), folder):
             return write_backup(source, folder, options, progress)
 
 

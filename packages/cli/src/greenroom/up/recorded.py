@@ -93,14 +93,34 @@ def record_at(dsn: str, key_file: Path, command: HostCommand) -> None:
     Raises:
         SetupError: the database cannot be reached, or has no audit.
     """
+    if has_key(key_file):
+        store_at(dsn, key_file, command.event())
+
+
+def has_key(key_file: Path) -> bool:
+    """Return True if this host has the key of the installation. Otherwise, print that the command has no event."""
     if not key_file.exists():
         text = f"Warning: The audit has no event of this command, because the key {key_file} is missing."
         print(text, file=sys.stderr)  # noqa: T201 -- the command's output
-        return
+        return False
+    return True
+
+
+def store_at(
+    dsn: str, key_file: Path, event: AuditEvent, write_logs: Callable[[LogWriter], None] = lambda _: None
+) -> None:
+    """Add an event and log rows to the database at an address.
+
+    Raises:
+        SetupError: the database cannot be reached, or has no audit.
+    """
 
     async def add() -> None:
         async with open_database(dsn) as db:
-            await record(db, key_file, command)
+            logs = LogWriter(db, "up")
+            write_logs(logs)
+            await logs.flush()
+            await store_events(db, Secrets.from_file(key_file), [event])
 
     try:
         asyncio.run(add())
@@ -108,25 +128,12 @@ def record_at(dsn: str, key_file: Path, command: HostCommand) -> None:
         raise SetupError(f"The event of the command cannot be stored in the audit: {error}.") from error
 
 
-def record_end_at(
-    dsn: str, key_file: Path, event: AuditEvent, write_logs: Callable[[LogWriter], None] = lambda _: None
-) -> None:
-    """Add the event and the log rows of a command that has ended. Without the key of the installation on this host, do
-    nothing; if they cannot be stored, print a warning: the work of the command is done."""
-    if not key_file.exists():
-        return
-
-    async def add() -> None:
-        async with open_database(dsn) as db:
-            logs = LogWriter(db, "up")
-            write_logs(logs)
-            await logs.flush()
-            await _store_result(db, Secrets.from_file(key_file), event)
-
-    try:
-        asyncio.run(add())
-    except (GreenroomError, psycopg.Error) as error:
-        print(_unstored_warning(event, error), file=sys.stderr)  # noqa: T201 -- the command's output
+def print_unstored(event: AuditEvent, error: GreenroomError, end: str = "") -> None:
+    """Print a warning that the event of a command that has ended is not stored: the work of the command is done."""
+    event_text = f"the event {event.code} with the result {event.result} of this command"
+    reason = error.message.removesuffix(".")
+    text = f"Warning: The audit could not store {event_text}: {reason}.{end}"
+    print(text, file=sys.stderr)  # noqa: T201 -- the command's output
 
 
 @asynccontextmanager
@@ -151,17 +158,10 @@ async def recorded(db: Database, key_file: Path, command: HostCommand) -> AsyncG
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def _store_result(db: Database, secrets: Secrets, event: AuditEvent, *operation_ids: str) -> None:
+async def _store_result(db: Database, secrets: Secrets, event: AuditEvent, operation_id: str) -> None:
     """Store the event of a command that has ended; print a warning if that is impossible."""
     try:
-        await store_events(db, secrets, [event], operation_ids)
+        await store_events(db, secrets, [event], [operation_id])
     except (GreenroomError, psycopg.Error) as error:
-        text = _unstored_warning(event, error)
-        if operation_ids:
-            text += " Greenroom will add the event with the result unknown."
-        print(text, file=sys.stderr)  # noqa: T201 -- the command's output
-
-
-def _unstored_warning(event: AuditEvent, error: Exception) -> str:
-    event_text = f"the event {event.code} with the result {event.result} of this command"
-    return f"Warning: The audit could not store {event_text}: {error}."
+        problem = error if isinstance(error, GreenroomError) else SetupError(str(error))
+        print_unstored(event, problem, " Greenroom will add the event with the result unknown.")
