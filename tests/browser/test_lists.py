@@ -287,8 +287,9 @@ def test_a_file_of_users_is_checked_imported_and_its_refused_lines_are_downloade
 
     def choose(*lines: str) -> None:
         content = "".join(f"{line}\r\n" for line in ("username,password,groups", *lines)).encode()
-        chosen = {"name": "users.csv", "mimeType": "text/csv", "buffer": content}
-        dialog.locator("input[type=file]").set_input_files(chosen)
+        dialog.locator("input[type=file]").set_input_files(
+            {"name": "users.csv", "mimeType": "text/csv", "buffer": content}
+        )
 
     choose("dora,correct horse battery,Choir")
     expect(dialog.get_by_role("alert")).to_contain_text("Nothing was changed")
