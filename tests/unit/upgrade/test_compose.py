@@ -1,17 +1,30 @@
-"""The checks before the upgrade of a deployment with Docker Compose, and the commands that lead back."""
+"""The checks before the upgrade of a deployment with Docker Compose, its wait for a container, and its return."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from greenroom.core.errors import SetupError
 from greenroom.core.versions import Version
-from greenroom.upgrade.compose import check_images, check_old_images, check_postgres, check_services, return_commands
+from greenroom.kit.program import version
+from greenroom.up.compose import SERVICE_ROLES, RoleContainer
+from greenroom.upgrade import compose, waiting
+from greenroom.upgrade.compose import (
+    ComposeUpgrade,
+    check_images,
+    check_old_images,
+    check_postgres,
+    check_services,
+    return_commands,
+)
 from greenroom.upgrade.plan import RunningRole
+from greenroom.upgrade.waiting import SteadyProcesses
 
 SERVICES = ("kasm_db", "kasm_api")
 
@@ -53,3 +66,48 @@ def test_the_commands_that_lead_back_quote_their_paths(monkeypatch: pytest.Monke
         f"{sys.executable} -P -m greenroom restore /b --passphrase-file /p --replace --compose '/opt/old files'",
         "(cd '/opt/old files' && docker compose up -d)",
     ]
+
+
+class WorkingContainer(RoleContainer):
+    """A container whose health check succeeds."""
+
+    def problem(self) -> str:
+        return ""
+
+    def version(self) -> str:
+        return version()
+
+
+@pytest.mark.parametrize("ends_after_s", [1, 4, 12])
+@pytest.mark.parametrize("name", SERVICE_ROLES)
+async def test_a_container_that_works_but_restarts_again_and_again_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, name: str, ends_after_s: int
+):
+    clock = iter(range(1000))
+    now_s = 0
+
+    def role_containers() -> dict[str, RoleContainer]:
+        nonlocal now_s
+        now_s = next(clock)
+        container = WorkingContainer(
+            name=name,
+            image="image",
+            status="running",
+            restarts=now_s // ends_after_s,
+            exit_code=0,
+            folder=Path("/opt/new"),
+            health_command=(),
+            addresses={},
+        )
+        return {name: container}
+
+    unused = cast("Any", None)
+    files = cast("Any", SimpleNamespace(start=lambda _: None))
+    planned = ComposeUpgrade(progress=unused, plan=unused, previous_files=None, new_files=files)
+    planned.processes = SteadyProcesses(lambda: float(now_s))
+    monkeypatch.setattr(waiting, "POLL_S", 0)
+    monkeypatch.setattr(compose, "role_containers", role_containers)
+    monkeypatch.setattr(compose, "last_log_line", lambda _: "planted")
+    with pytest.raises(SetupError, match=rf"{name} does not keep running: its process ended 2 times\. .*: planted"):
+        await planned._start(files, name, version())
+    assert now_s == 2 * ends_after_s

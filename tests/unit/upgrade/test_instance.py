@@ -19,7 +19,7 @@ from greenroom.up.supervisor import PartState, State
 from greenroom.upgrade import instance, waiting
 from greenroom.upgrade.instance import InstanceUpgrade
 from greenroom.upgrade.instance_facts import UpgradeRecord
-from greenroom.upgrade.plan import RunningRole
+from greenroom.upgrade.plan import ROLE_ORDER, RunningRole
 from greenroom.upgrade.waiting import SteadyProcesses
 
 
@@ -82,3 +82,33 @@ async def test_the_last_step_waits_for_a_role_that_misses_a_check(layout: Layout
     State(parts=(PartState(name="api", role="api", pid=1, starts=1),)).write(layout.state)
     await planned._finish()
     assert applied == ["the database"]
+
+
+@pytest.mark.parametrize("ends_after_s", [0, 4, 12])
+@pytest.mark.parametrize("role", [role for role in ROLE_ORDER if role != "database"])
+async def test_a_role_that_works_but_ends_again_and_again_is_given_up(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, role: str, ends_after_s: int
+):
+    clock = iter(range(1000))
+    now_s = 0
+
+    async def read_roles(*_: object) -> list[RunningRole]:
+        nonlocal now_s
+        now_s = next(clock)
+        starts = 1 + now_s // max(ends_after_s, 1)
+        State(parts=(PartState(name=f"{role}-1", role=role, pid=1, starts=starts),)).write(layout.state)
+        return [RunningRole(name=f"{role}-1", role=role, version=version())]
+
+    async def send_request(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(waiting, "POLL_S", 0)
+    monkeypatch.setattr(instance, "read_roles", read_roles)
+    monkeypatch.setattr(instance, "send_request", send_request)
+    layout.log(f"{role}-1").parent.mkdir()
+    layout.log(f"{role}-1").write_text("planted\n")
+    planned = upgrade(layout, "0.0.1", "/opt/old/bin/python")
+    planned.processes = SteadyProcesses(lambda: float(now_s))
+    with pytest.raises(SetupError, match=rf"{role}-1 does not keep running: its process ended 2 times\. .*: planted"):
+        await planned._replace(f"{role}-1", version())
+    assert now_s == 2 * max(ends_after_s, 1)

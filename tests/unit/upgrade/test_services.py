@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any, Final, cast
 
 import pytest
 from tests.unit.upgrade.test_services_plan import STARTED, manager
 
 from greenroom.core.errors import SetupError
 from greenroom.up.progress import LineProgress
-from greenroom.upgrade import services, units
+from greenroom.upgrade import services, units, waiting
+from greenroom.upgrade.plan import RunningRole
 from greenroom.upgrade.services import ServicesUpgrade
 from greenroom.upgrade.services_facts import ServicesRecord
 from greenroom.upgrade.units import UnitService
+from greenroom.upgrade.waiting import STEADY_S, SteadyProcesses
+
+ROLES: Final = ("manager", "api", "gateway", "agent")
 
 
 class RunningUnit(UnitService):
@@ -25,12 +31,12 @@ class RunningUnit(UnitService):
         return self.settings["environment"]
 
 
-def running(role: str, environment: Path) -> UnitService:
+def running(role: str, environment: Path, pid: int = 0) -> UnitService:
     return RunningUnit(
         role=role,
         unit=f"greenroom-{role}.service",
         state="active",
-        pid=0,
+        pid=pid,
         program=Path("/usr/local/bin/greenroom"),
         user="",
         group="",
@@ -96,3 +102,68 @@ async def test_a_return_includes_services_that_an_interrupted_upgrade_replaced(
     assert (returned, enabled) == (["api", "manager"], [True])
     assert (tmp_path / "greenroom").readlink() == tmp_path / "old/greenroom"
     assert ServicesRecord.read(tmp_path) is None
+
+
+@dataclass
+class Machine:
+    """Services that run the new program. `ends_after_s` maps a role to the time for which each of its processes runs;
+    a second passes at each look. `failed_at_s`: the time at which the state of the role `failed` becomes failed."""
+
+    environment: Path
+    ends_after_s: dict[str, float] = field(default_factory=dict[str, float])
+    failed: str = ""
+    failed_at_s: float = 0
+    now_s: float = 0
+
+    def read_service(self, role: str) -> UnitService:
+        self.now_s += 1
+        pid = 1 + int(self.now_s / self.ends_after_s.get(role, 10_000))
+        service = running(role, self.environment, pid)
+        return replace(service, state="failed") if role == self.failed and self.now_s > self.failed_at_s else service
+
+
+@pytest.fixture
+def machine(planned: ServicesUpgrade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine whose services work while they have a process."""
+    machine = Machine(tmp_path / "new")
+
+    async def find_problem(*_: object) -> str:
+        return ""
+
+    async def enable(_: ServicesUpgrade) -> None:
+        pass
+
+    async def fail(_: ServicesUpgrade, cause: str) -> None:
+        raise SetupError(cause)
+
+    monkeypatch.setattr(waiting, "POLL_S", 0)
+    monkeypatch.setattr(units, "restart", lambda _: None)
+    monkeypatch.setattr(units, "read_service", machine.read_service)
+    monkeypatch.setattr(units, "find_problem", find_problem)
+    monkeypatch.setattr(ServicesUpgrade, "_enable_manager", enable)
+    monkeypatch.setattr(ServicesUpgrade, "_return_and_raise", fail)
+    roles = [RunningRole(name=name, role=name, version=None) for name in ROLES]
+    planned.plan = cast("Any", SimpleNamespace(services=roles))
+    planned.services = {name: running(name, machine.environment) for name in ROLES}
+    planned.processes = SteadyProcesses(lambda: machine.now_s)
+    return machine
+
+
+@pytest.mark.parametrize("ends_after_s", [1, 4, 12])
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_service_that_works_but_ends_again_and_again_is_given_up(
+    planned: ServicesUpgrade, machine: Machine, role: str, ends_after_s: float
+):
+    machine.ends_after_s[role] = ends_after_s
+    with pytest.raises(SetupError, match=rf"greenroom-{role} does not keep running: its process ended 2 times\. See"):
+        await planned._replace_all()
+    assert planned.changed[-1] == role
+
+
+async def test_a_service_that_fails_while_later_services_are_replaced_is_noticed(
+    planned: ServicesUpgrade, machine: Machine
+):
+    machine.failed, machine.failed_at_s = ROLES[0], 2 * STEADY_S
+    with pytest.raises(SetupError, match=rf"greenroom-{ROLES[0]} does not keep running: its state is failed\."):
+        await planned._replace_all()
+    assert planned.changed == [*ROLES]

@@ -115,7 +115,7 @@ class KubernetesUpgrade:
 
     def _replace_all(self) -> None:
         """Replace the workloads, and check their versions. Raises SetupError: one failed, and all returned."""
-        overlay, kubectl = self.deployment.overlay, self.deployment.kubectl
+        overlay, kubectl, processes = self.deployment.overlay, self.deployment.kubectl, SteadyProcesses()
         try:
             kubectl.apply(overlay.other_objects)
             for pod in live_pods(self._listed("kasm-manager")):
@@ -124,21 +124,22 @@ class KubernetesUpgrade:
             for workload in overlay.workloads:
                 with self.progress.step(f"Replacing {name_of(workload)}"):
                     kubectl.apply([workload])
-                    self._wait(workload)
+                    self._wait(workload, processes)
                     self._check_version(workload)
-            for workload in overlay.workloads:
+            for workload in overlay.workloads:  # a Pod may have ended while later workloads were replaced
+                self._wait(workload, processes)
                 self._check_version(workload)
         except GreenroomError as error:
             self._return_and_raise(error)
 
-    def _wait(self, workload: Mapping[str, Any]) -> None:
-        """Wait until the rollout of a workload is complete, and its Pods keep running.
+    def _wait(self, workload: Mapping[str, Any], processes: SteadyProcesses) -> None:
+        """Wait until the rollout of a workload is complete, and its Pods keep running. `processes` knows since when.
 
         Raises:
             SetupError: no further Pod was ready within `READY_WITHIN_S` after the pull of its image, the pull took
                 longer than `PULL_WITHIN_S`, or a Pod does not keep running.
         """
-        name, ready, processes = name_of(workload), 0, SteadyProcesses()
+        name, ready = name_of(workload), 0
         now_s = time.monotonic()
         end_s, pull_end_s = now_s + READY_WITHIN_S, now_s + PULL_WITHIN_S
         while True:
@@ -223,7 +224,7 @@ class KubernetesUpgrade:
         if name_of(workload) == DATABASE and not ready_pods(self._listed(DATABASE)):
             # A StatefulSet does not replace a Pod that is not ready.
             self.deployment.kubectl.run("delete", "pods", f"--selector=app.kubernetes.io/name={DATABASE}")
-        self._wait(workload)
+        self._wait(workload, SteadyProcesses())
 
 
 def list_of_workload(deployment: KubernetesDeployment, name: str) -> list[dict[str, Any]]:

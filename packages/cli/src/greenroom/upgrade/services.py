@@ -191,6 +191,8 @@ class ServicesUpgrade:
                 self.changed.append(service.name)
                 with self.progress.step(f"Replacing {service.name}"):
                     await self._replace(service.name, own, version())
+            for service in self.plan.services:  # one may have ended while later services were replaced
+                await self._wait(service.name, own, version())
             await self._enable_manager()
         except (GreenroomError, OSError) as error:
             await self._return_and_raise(sentence(error))
@@ -207,6 +209,16 @@ class ServicesUpgrade:
             await self._disable_manager()
         await asyncio.to_thread(units.restart, self.services[name])
         self.processes.forget(f"greenroom-{name}")
+        await self._wait(name, environment, expected)
+        if name == "manager":
+            await self._enable_manager()
+
+    async def _wait(self, name: str, environment: Path, expected: str | None) -> None:
+        """Wait until a service runs the program in `environment` and keeps running.
+
+        Raises:
+            SetupError: the service was not ready in time, or does not keep running.
+        """
 
         async def problem() -> str:
             try:
@@ -223,8 +235,6 @@ class ServicesUpgrade:
             await wait_until(problem, f"greenroom-{name}", READY_WITHIN_S + STEADY_S)
         except SetupError as error:
             raise SetupError(f"{error.message} See: journalctl -u greenroom-{name}") from error
-        if name == "manager":
-            await self._enable_manager()
 
     async def _disable_manager(self) -> None:
         """Disable the Manager of this machine, and wait until no Agent uses it. Another Manager becomes Primary."""
