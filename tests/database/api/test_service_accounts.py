@@ -190,12 +190,6 @@ async def test_a_lease_belongs_to_the_account_and_ends_with_it(
     assert (await stage.row(leased["session_id"]))["status"] == "deleting"
 
 
-async def test_the_published_list_has_only_sessions_of_published_users(admin: Client, leased: dict[str, Any]):
-    assert (await admin.published("get_kasms"))["kasms"] == []
-    (listed,) = (await admin.published("get_kasms", user_id=leased["user_id"]))["kasms"]
-    assert listed["kasm_id"] == leased["session_id"]
-
-
 async def test_the_end_of_an_account_limits_its_leases(
     stage: Stage, admin: Client, account: dict[str, Any], leased: dict[str, Any]
 ):

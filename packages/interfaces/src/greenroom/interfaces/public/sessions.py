@@ -165,14 +165,10 @@ def _port_map(session: Session, port: int, path: str) -> Answer:
 async def list_kasms(
     db: Database, streams: StreamUrls, session_filter: SessionFilter, *, deleting: bool = False
 ) -> list[Answer]:
-    """List the sessions that match the filter, each with its `server`. `deleting` adds sessions that are being deleted.
-    Without a user in the filter, sessions of service accounts are omitted: clients look up each user in `get_users`,
-    which has none."""
-    conditions = session_filter.conditions()
-    if session_filter.user_id is None:
-        conditions.add("NOT EXISTS (SELECT FROM service_accounts a WHERE a.user_id = s.user_id)")
+    """List the sessions that match the filter, each with its `server`. `deleting` adds sessions that are being
+    deleted."""
     shapes: list[Answer] = []
-    for session in (await views.list_sessions(db, conditions)).rows:
+    for session in (await views.list_sessions(db, session_filter.conditions())).rows:
         if session.status is SessionStatus.DELETING and not deleting:
             continue
         kasm = kasm_shape(session, streams)
@@ -286,7 +282,7 @@ async def get_kasm_status(
 
 @router.post("/get_kasms")
 async def get_kasms(db: Db, streams: Streams, call: Annotated[CallBody, requires_key("sessions_view")]) -> Answer:
-    """List the sessions of all users except service accounts, or of the user `user_id`.
+    """List the sessions of all users, or of the user `user_id`.
 
     `include_staged` adds staged sessions, which have no user; `include_deleting` adds sessions that are being deleted.
     """
