@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import Awaitable, Callable, Coroutine
 
 import pytest
 
-from greenroom.core.errors import TooManyRequests
-from greenroom.kit.concurrency import CoalescedRead, CoalescedReads, FairLimit
+from greenroom.core.errors import TooManyRequests, Unavailable
+from greenroom.kit.concurrency import CachedReads, CoalescedRead, CoalescedReads, FairLimit
 from greenroom.kit.passwords import MAX_WAITING, MAX_WAITING_OF_SOURCE, RETRY_S, admit
 
 
@@ -31,6 +33,29 @@ async def test_those_who_ask_during_a_reading_share_the_next_one():
     assert await first == 1
     assert set(await asyncio.gather(*others)) == {2}, "begun after all of them had asked"
     assert await offers.get() == 3
+
+
+@pytest.mark.parametrize("shared", [lambda read: CoalescedRead(read).get(), lambda read: CachedReads(0).get("a", read)])
+async def test_asyncio_does_not_report_the_error_of_a_read_for_which_no_caller_waits(
+    shared: Callable[[Callable[[], Coroutine[None, None, int]]], Awaitable[int]],
+):
+    reported, begun, go = list[dict[str, object]](), asyncio.Event(), asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+
+    async def fail() -> int:
+        begun.set()
+        await go.wait()
+        raise Unavailable
+
+    caller = asyncio.ensure_future(shared(fail))
+    await begun.wait()
+    caller.cancel()
+    await asyncio.wait([caller])
+    go.set()
+    await asyncio.wait([task for task in asyncio.all_tasks() if task is not asyncio.current_task()])
+    del caller
+    gc.collect()
+    assert reported == []
 
 
 async def test_readings_are_shared_by_name():

@@ -43,6 +43,12 @@ async def wait_for(event: asyncio.Event, timeout_s: float | None) -> bool:
         return event.is_set()
 
 
+def _retrieve_error(task: asyncio.Task[Any]) -> None:
+    """Retrieve the error of a read, so that asyncio does not report it if all callers have stopped waiting."""
+    if not task.cancelled():
+        task.exception()
+
+
 class CoalescedRead(Generic[T]):
     """A read whose result simultaneous callers share.
 
@@ -60,6 +66,7 @@ class CoalescedRead(Generic[T]):
         """Return the result of a read that begins now or later."""
         if self._next is None:
             self._next = asyncio.create_task(self._after(self._running))
+            self._next.add_done_callback(_retrieve_error)
         return await asyncio.shield(self._next)
 
     async def _after(self, running: asyncio.Task[T] | None) -> T:
@@ -95,6 +102,7 @@ class CachedReads(Generic[T]):
         task = self._tasks.get(name)
         if task is None:
             task = self._tasks[name] = asyncio.create_task(read())
+            task.add_done_callback(_retrieve_error)
             asyncio.get_running_loop().call_later(self._keep_s, self._tasks.pop, name)
         return await asyncio.shield(task)
 
