@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support import rows
 
 from greenroom.agent.app import AgentMetrics
 from greenroom.api.desk.transport import Desks
+from greenroom.api.diagnostics import metrics as api_metrics
 from greenroom.api.diagnostics.metrics import RequestMetrics
 from greenroom.api.installation import SettingsSnapshot
 from greenroom.api.recording.recorder import Recorder
@@ -21,6 +23,7 @@ from greenroom.core.session.states import ObservedState
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.audit import AuditWriter
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.diagnostics.metrics import Figure
 from greenroom.db.diagnostics.today import read_watched
 from greenroom.db.diagnostics.views import RequestLog
 from greenroom.gateway.api_client import MAX_QUEUED, RequestReporter
@@ -146,6 +149,21 @@ async def test_a_page_today_that_cannot_be_read_does_not_hide_the_database(db: D
     found = scraped(await RequestMetrics().page(db, CoalescedRead(fail)))
     assert found["greenroom_api_database_up"].samples[0].value == 1
     assert "greenroom_api_attention" not in found
+
+
+async def test_a_page_today_that_takes_longer_than_the_figures_is_waited_for(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    page = CoalescedRead(lambda: read_watched(db, ""))
+    read_figures = api_metrics.read_figures
+
+    async def figures_with_little_time_left(db: Database) -> list[Figure]:
+        figures = await read_figures(db)
+        monkeypatch.setattr(api_metrics, "TIMEOUT_S", 0.0)
+        return figures
+
+    monkeypatch.setattr(api_metrics, "read_figures", figures_with_little_time_left)
+    assert "greenroom_api_attention" in scraped(await RequestMetrics().page(db, page))
 
 
 def test_what_the_gateway_loses_is_counted_for_ever(tmp_path: Path):

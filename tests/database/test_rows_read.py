@@ -14,8 +14,10 @@ from tests.support.lists import offered
 from tests.support.plans import NotingDatabase
 
 from greenroom.api.app import create_app
+from greenroom.core.log_codes import LogCode
 from greenroom.db import listing
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.diagnostics.today import read_fleet
 from greenroom.db.pool.configs import list_configs
 from greenroom.db.session.deadlines import has_work
 from greenroom.db.workspace.images import list_images
@@ -74,3 +76,18 @@ async def test_a_round_at_rest_reads_what_lives_once_at_most(filled: NotingDatab
     assert not await has_work(filled, id_of("zone"), missing_s=15, cpu_overcommit=16)
     (asked,) = await filled.readings()
     assert asked.rows <= SOME.live + 5 * SOME.agents
+
+
+async def test_today_reads_the_newest_rows_of_short_pools_alone(filled: NotingDatabase):
+    await filled.write("UPDATE staging_configs SET num_sessions = num_sessions + 1")
+    await filled.write(
+        "INSERT INTO logs (level, component, code, message, staging_config_id)"
+        " SELECT 'WARNING', 'manager', %s, 'the pool is short', staging_config_id FROM staging_configs",
+        (LogCode.STAGING_SHORTFALL,),
+    )
+    filled.noted = []
+    fleet = await read_fleet(filled)
+    assert {pool.since is None for pool in fleet.pools} == {False}
+    queries = [query for query, _ in filled.noted]
+    read = [each.rows for query, each in zip(queries, await filled.readings(), strict=True) if "FROM logs" in query]
+    assert sum(read) <= 2 * SOME.pools, "one row of each pool, and none of the log's other rows"

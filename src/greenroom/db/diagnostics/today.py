@@ -99,12 +99,16 @@ SELECT g.launch_id, g.image_id::text, i.friendly_name, g.user_ids, g.number, g.s
                       AND o.outcome <> 'failed')
  ORDER BY g.newest DESC
 """
+_FAILED_DELIVERIES: Final[LiteralString] = (
+    "FROM webhook_deliveries d WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting' AND d.attempts > 0"
+    " AND (d.error <> '' OR d.status > 0)"
+)
 _WEBHOOKS: Final[LiteralString] = (
-    "SELECT w.webhook_id::text, w.name, d.waiting, d.oldest, d.last_attempt FROM webhooks w, LATERAL"
-    " (SELECT count(*) AS waiting, min(d.at) AS oldest, (array_agg(jsonb_build_object('status', d.status,"
-    " 'error', d.error) ORDER BY d.attempted DESC))[1] AS last_attempt"
-    "    FROM webhook_deliveries d WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting' AND d.attempts > 0"
-    "     AND (d.error <> '' OR d.status > 0)) d WHERE d.waiting > 0 AND webhook_sends(w) ORDER BY w.name"
+    "SELECT w.webhook_id::text, w.name, n.waiting, n.oldest,"
+    " jsonb_build_object('status', last.status, 'error', last.error) AS last_attempt FROM webhooks w,"
+    f" LATERAL (SELECT count(*) AS waiting, min(d.at) AS oldest {_FAILED_DELIVERIES}) n,"
+    f" LATERAL (SELECT d.status, d.error {_FAILED_DELIVERIES} ORDER BY d.attempted DESC LIMIT 1) last"
+    " WHERE webhook_sends(w) ORDER BY w.name"
 )
 _CREDENTIALS: Final[LiteralString] = """
 SELECT * FROM (
@@ -264,8 +268,9 @@ async def _watched_pools(db: Database, configs: list[StagingConfig]) -> list[Wat
         if config.shortfall or config.refill_problem
     }
     rows = await db.fetch(
-        "SELECT staging_config_id::text, max(time) AS time FROM logs"
-        " JOIN unnest(%s::uuid[], %s::text[]) AS c(staging_config_id, code) USING (staging_config_id, code) GROUP BY 1",
+        "SELECT c.staging_config_id::text, (SELECT l.time FROM logs l WHERE l.staging_config_id = c.staging_config_id"
+        " AND l.code = c.code ORDER BY l.log_id DESC LIMIT 1) AS time"
+        " FROM unnest(%s::uuid[], %s::text[]) AS c(staging_config_id, code)",
         (list(codes), list(codes.values())),
     )
     since = {row["staging_config_id"]: row["time"] for row in rows}
