@@ -27,6 +27,23 @@ test('quotes, line breaks in cells and a byte order mark are read', () => {
   expect(() => linesOf('a\nb"c')).toThrow('Line 2 is not CSV');
 });
 
+test('a cell of any length is read, and its error is short', () => {
+  const long = 'x'.repeat(16 * 1024 * 1024);
+  expect(linesOf(`a\n"${long}"`)[1]?.cells[0]).toHaveLength(long.length);
+  expect(() => linesOf(`a\n"${long}`)).toThrow('Line 2 is not CSV');
+  expect(errorsOf(`username,groups,locked\nada,"${long}","${long}"`).map(({ length }) => length)).toEqual([1004, 1004]);
+});
+
+test('names that the database does not distinguish are those of one user', () => {
+  const users = [{ ...ADA, username: 'Weiß' }];
+  const { changes } = planImport('username,phone\nWEISS,5', users, GROUPS);
+  expect(changes.map(({ userId }) => userId)).toEqual(['u1']);
+  expect(errorsOf('username\nweiß\nweiss\nΝίκος\nΝΊΚΟΣ')).toEqual([
+    '3: The user weiss is also in line 2.',
+    '5: The user ΝΊΚΟΣ is also in line 4.',
+  ]);
+});
+
 test('new users are created, and known ones get what differs', () => {
   const { changes, unchanged, errors } = plan(
     'username,first_name,phone,disabled,groups,password\n dora ,Dora,,yes,Students; Students,pass word \nADA,Ada,5,,,new\nada ,,,no,,',

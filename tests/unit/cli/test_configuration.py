@@ -13,6 +13,8 @@ import pytest
 import yaml
 from tests.unit.cli.conftest import Done, Pretended, problem
 
+from greenroom.client import Retries
+
 GROUP: dict[str, Any] = {
     "group_id": "6f3c2a52-0000-4000-8000-000000000001",
     "name": "Students",
@@ -161,6 +163,26 @@ def test_an_import_reports_each_refused_line_and_applies_the_others(
     assert (done.code, [change["username"] for change in done.json["changes"]]) == (1, ["ada", "cy"])
     assert done.json["errors"] == [{"line": 3, "message": "The password is too short. (invalid)"}]
     assert "users.csv:3: The password is too short." in done.err
+
+
+@pytest.mark.parametrize(("code", "is_sent"), [("unavailable", False), ("busy", True)])
+def test_an_import_ends_if_the_database_of_the_server_is_away(
+    users: Pretended,
+    greenroom: Callable[..., Done],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    *,
+    is_sent: bool,
+):
+    monkeypatch.setattr("greenroom.cli.configuration.users.PARALLEL", 1)
+    monkeypatch.setattr("greenroom.cli.client.RETRIES", Retries(attempts=1, first_wait_s=0))
+    (tmp_path / "users.csv").write_text("username\nada\nbob\n")
+    made = httpx.Response(201, json={"user_id": "new"})
+    users.answers["POST", "/users"] = [problem(503, code, "Try again later."), made]
+    done = greenroom("users", "import", str(tmp_path / "users.csv"))
+    assert (done.code, "users.csv:2: Try again later." in done.err) == (1, True)
+    assert ("users.csv:3: Not sent, because the server does not answer." not in done.err) is is_sent
 
 
 def test_the_dry_run_of_an_import_reports_a_password_that_the_api_would_refuse(

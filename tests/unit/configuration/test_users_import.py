@@ -76,6 +76,13 @@ def test_all_errors_are_reported_with_their_lines():
     ]
 
 
+def test_an_error_about_a_long_cell_is_short():
+    found = _plan("username,groups,locked\nada," + "x" * 65536 + "," + "y" * 65536 + "\n")
+    assert [len(error.message) for error in found.errors] == [1000, 1000]
+    (header,) = _plan("x" * 65536 + "\n").errors
+    assert len(header.message) == 1000
+
+
 def test_the_password_of_a_new_user_has_the_same_rules_as_in_the_api():
     text = "username,password\nada,eleven char\nbob,password2026!!\nbea,eleven char\ncy,four unrelated words\n"
     found = _plan(text, [_user("bea")])

@@ -22,6 +22,8 @@ export const COLUMNS = [
 /** The column of the reasons in a file of refused lines. It is ignored. */
 const ERROR = 'error';
 const ALL_USERS = 'All Users';
+/** The maximum length of an error, which can contain a cell. */
+const MAX_ERROR = 1000;
 const BOOLEANS: Record<string, boolean> = { true: true, yes: true, '1': true, false: false, no: false, '0': false };
 
 type Values = Schemas['UserPatch'];
@@ -52,7 +54,8 @@ export interface Plan {
 export function linesOf(text: string): Line[] {
   const lines: Line[] = [];
   let [number, cells] = [1, [] as string[]];
-  const pattern = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n|\n|\r|$)/y;
+  // No alternatives in the loop: V8 would remember each character, and a file of some MB overflows its stack.
+  const pattern = /(?:"([^"]*(?:""[^"]*)*)"|([^",\r\n]*))(,|\r\n|\n|\r|$)/y;
   const content = text.replace(/^\ufeff/, '');
   while (pattern.lastIndex < content.length || cells.length > 0) {
     const [whole, quoted, plain = '', end] = pattern.exec(content) ?? [];
@@ -91,7 +94,7 @@ export function planImport(text: string, users: User[], groups: Group[]): Plan {
     const other = lineOfUser.get(keyOf(username));
     if (other !== undefined) errors.push(t`The user ${username} is also in line ${other}.`);
     else lineOfUser.set(keyOf(username), line.number);
-    plan.errors.push(...errors.map((message) => ({ line: line.number, message })));
+    plan.errors.push(...errors.map((message) => ({ line: line.number, message: shortened(message) })));
     if (errors.length > 0) continue;
     const user = present.get(keyOf(username));
     const changed = user ? changedValues(user, values) : values;
@@ -101,8 +104,11 @@ export function planImport(text: string, users: User[], groups: Group[]): Plan {
   return plan;
 }
 
-/** The form in which user names are compared. */
-const keyOf = (username: string) => username.normalize('NFKC').toLowerCase();
+const shortened = (text: string) => (text.length <= MAX_ERROR ? text : `${text.slice(0, MAX_ERROR)}…`);
+
+/** The form in which user names are compared, as in the database (`username_key`). */
+const keyOf = (username: string) =>
+  username.normalize('NFKC').toLowerCase().replaceAll('ß', 'ss').replaceAll('ς', 'σ').normalize('NFKC');
 
 function headerProblem(header: string[]): string | null {
   const known: readonly string[] = [...COLUMNS, ERROR];

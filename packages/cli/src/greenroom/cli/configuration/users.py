@@ -22,10 +22,10 @@ from greenroom.cli.noun import API
 from greenroom.cli.output import Column, Row, columns, printable, styled
 from greenroom.cli.values import read_text
 from greenroom.cli.verbs import Call, verb
-from greenroom.client import Unreachable
 from greenroom.core.access.accounts import password_problem, username_problem
-from greenroom.core.errors import Forbidden
+from greenroom.core.errors import Busy, Forbidden, Unavailable
 from greenroom.core.installation import INSTALLATION_SETTINGS
+from greenroom.core.text import shortened
 
 ALL_USERS: Final = "All Users"
 SEPARATOR: Final = ";"
@@ -85,7 +85,7 @@ def plan_import(text: str, users: Sequence[Row], groups: Sequence[Row], min_pass
         header = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = header
         if problem := _header_problem(header):
-            return UsersImport(errors=[LineError(1, problem)])
+            return UsersImport(errors=[LineError(1, shortened(problem))])
         present = {_key(user["username"]): user for user in users if not user.get("anonymous")}
         group_names = {group["name"] for group in groups}
         line_of_user: dict[str, int] = {}
@@ -96,7 +96,7 @@ def plan_import(text: str, users: Sequence[Row], groups: Sequence[Row], min_pass
             if key in line_of_user:
                 errors.append(f"The user {values['username']} is also in line {line_of_user[key]}.")
             line_of_user.setdefault(key, line)
-            result.errors.extend(LineError(line, error) for error in errors)
+            result.errors.extend(LineError(line, shortened(error)) for error in errors)
             change = None if errors else _change(line, values, present.get(key))
             if change is not None and (problem := _password_problem(change, min_password_length)):
                 result.errors.append(LineError(line, problem))
@@ -216,8 +216,8 @@ def _min_password_length(call: Call) -> int:
 def _apply(
     client: Client, changes: Sequence[UserChange], ids: Mapping[str, str], report: Callable[[str], None]
 ) -> UsersImport:
-    """Send the request of each change, several at the same time, until the server is unreachable. `report` receives the
-    progress. Return the applied changes and the errors."""
+    """Send the request of each change, several at the same time, until the server or its database is unreachable.
+    `report` receives the progress. Return the applied changes and the errors."""
     applied, is_away = UsersImport(), threading.Event()
 
     def send(change: UserChange) -> LineError | None:
@@ -233,7 +233,7 @@ def _apply(
             else:
                 client.patch(f"/users/{change.user_id}", body)
         except ApiError as error:
-            if isinstance(error.__cause__, Unreachable):
+            if isinstance(error.__cause__, Unavailable) and not isinstance(error.__cause__, Busy):
                 is_away.set()
             return LineError(change.line, error.message)
         return None
