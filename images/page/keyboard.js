@@ -74,4 +74,6 @@ bar.addEventListener('click', ({ target }) => {
 takeWayOut(() => tellParent({ type: 'menu', pressed: true }));
 onMessage('hello', () => tellParent({ type: 'menu', pressed: false }));
 onMessage('focus', () => rfb?.focus());
+// The embedding page gives the frame the focus before its message arrives. A key in between is for the desktop, too.
+window.addEventListener('focus', () => { if (document.activeElement === document.body) rfb?.focus(); });
 onMessage('keys', ({ keys }) => { if (keys === 'ctrl-alt-delete') rfb?.sendCtrlAltDel(); });

@@ -115,7 +115,8 @@ async def small_gateway(address: str, spec: SessionSpec) -> AsyncIterator[SmallG
             return await given_back(request, answer)
 
     async def stream(request: web.Request, url: str) -> web.WebSocketResponse:
-        browser = web.WebSocketResponse(protocols=["binary"], max_msg_size=0)
+        # A large frame that is compressed would be sent after the close of the stream.
+        browser = web.WebSocketResponse(protocols=["binary"], max_msg_size=0, compress=False)
         sent = {**headers, "X-Greenroom-Idle-Disconnect-S": f"{gateway.idle_disconnect_s:g}"}
         async with client.ws_connect(url, headers=sent, protocols=["binary"], max_msg_size=0) as session:
             await browser.prepare(request)
