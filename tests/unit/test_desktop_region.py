@@ -91,7 +91,7 @@ async def test_a_viewer_who_does_not_count_changes_nothing(commands: list[tuple[
 
 
 @pytest.mark.parametrize(
-    "said",
+    "region",
     [
         {},
         {"timezone": None, "language": None},
@@ -103,6 +103,6 @@ async def test_a_viewer_who_does_not_count_changes_nothing(commands: list[tuple[
     ],
     ids=str,
 )
-async def test_a_region_that_is_not_there_changes_nothing(commands: list[tuple[str, ...]], said: dict[str, Any]):
-    assert await set_region(said) is False
+async def test_a_region_that_is_not_there_changes_nothing(commands: list[tuple[str, ...]], region: dict[str, Any]):
+    assert await set_region(region) is False
     assert (zone(), language(), commands) == ("Etc/UTC", "", [])
