@@ -125,9 +125,12 @@ async def test_pausing_and_going_on(host: Host, runtime: HostRuntime):
         await runtime.exec(session_id, Exec(argv=("true",)))
     await runtime.unpause(session_id)
     await runtime.unpause(session_id)
-    running = await runtime.inspect(session_id)
-    assert running is not None
-    assert running.state is ContainerState.RUNNING
+
+    async def is_running() -> bool:
+        container = await runtime.inspect(session_id)
+        return container is not None and container.state is ContainerState.RUNNING
+
+    await eventually(is_running)
 
 
 async def test_a_paused_session_can_be_stopped(host: Host, runtime: HostRuntime):

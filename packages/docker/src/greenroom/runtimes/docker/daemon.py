@@ -79,17 +79,40 @@ async def pause(docker: Any, name: str) -> None:
     the same time.
 
     Raises:
-        aiodocker.DockerError: Docker refuses.
+        aiodocker.DockerError: Docker refuses, and the container is not paused.
     """
+    container = docker.containers.container(name)
     for attempt in range(1, PAUSE_ATTEMPTS + 1):
         try:
-            await docker.containers.container(name).pause()
+            await container.pause()
         except aiodocker.DockerError as error:
+            if await _status(container) == "paused":
+                return
             if "unable to freeze" not in error.message or attempt == PAUSE_ATTEMPTS:
                 raise
             log.warning("a container could not be frozen and is tried again", container=name, attempt=attempt)
         else:
             return
+
+
+async def unpause(docker: Any, name: str) -> None:
+    """Resume a paused container.
+
+    Raises:
+        aiodocker.DockerError: Docker refuses, and the container is not running.
+    """
+    container = docker.containers.container(name)
+    try:
+        await container.unpause()
+    except aiodocker.DockerError:
+        if await _status(container) != "running":
+            raise
+
+
+async def _status(container: Any) -> str:
+    """Return the status of a container after Docker refused to change it. On a busy host, Docker may return the former
+    status for a moment after a change, so a caller may request a change that is already done."""
+    return (await container.show())["State"]["Status"]
 
 
 async def delete(docker: Any, container_id: str) -> None:

@@ -235,7 +235,7 @@ class DockerRuntime:
         async with translated():
             container = container_from_inspect(await self._inspect_own(session_id))
             if container.state is not ContainerState.RUNNING:
-                await self._docker.containers.container(container.container_id).unpause()
+                await daemon.unpause(self._docker, container.container_id)
 
     async def remove(self, session_id: str) -> None:
         async with translated():
