@@ -1,4 +1,4 @@
-"""A container is paused and resumed, also if Docker returns its former status for a moment."""
+"""A container is resumed, also if Docker shows its former status for a moment."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import aiodocker
 import pytest
 
-from greenroom.runtimes.docker.daemon import pause, unpause
+from greenroom.runtimes.docker.daemon import unpause
 
 
 class RefusingDocker:
-    """A Docker daemon that refuses to pause and to resume its container, which has the status `status`."""
+    """A Docker daemon that refuses to resume its container, which has the status `status`."""
 
     def __init__(self, status: str) -> None:
         self.containers = self
@@ -25,18 +25,9 @@ class RefusingDocker:
         """Return Docker's inspection of the container."""
         return {"State": {"Status": self._status}}
 
-    async def pause(self) -> None:
-        """Refuse."""
-        raise aiodocker.DockerError(409, "Container a is already paused")
-
     async def unpause(self) -> None:
         """Refuse."""
         raise aiodocker.DockerError(500, "Container a is not paused.")
-
-
-async def test_a_refused_pause_of_a_container_that_is_paused_succeeds():
-    docker: Any = RefusingDocker("paused")
-    await pause(docker, "a")
 
 
 async def test_a_refused_resume_of_a_container_that_runs_succeeds():
@@ -44,8 +35,7 @@ async def test_a_refused_resume_of_a_container_that_runs_succeeds():
     await unpause(docker, "a")
 
 
-@pytest.mark.parametrize("change", [pause, unpause])
-async def test_a_refused_change_of_an_ended_container_fails(change: Any):
+async def test_a_refused_resume_of_an_ended_container_fails():
     docker: Any = RefusingDocker("exited")
     with pytest.raises(aiodocker.DockerError):
-        await change(docker, "a")
+        await unpause(docker, "a")

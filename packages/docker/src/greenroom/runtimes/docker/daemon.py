@@ -79,15 +79,12 @@ async def pause(docker: Any, name: str) -> None:
     the same time.
 
     Raises:
-        aiodocker.DockerError: Docker refuses, and the container is not paused.
+        aiodocker.DockerError: Docker refuses.
     """
-    container = docker.containers.container(name)
     for attempt in range(1, PAUSE_ATTEMPTS + 1):
         try:
-            await container.pause()
+            await docker.containers.container(name).pause()
         except aiodocker.DockerError as error:
-            if await _status(container) == "paused":
-                return
             if "unable to freeze" not in error.message or attempt == PAUSE_ATTEMPTS:
                 raise
             log.warning("a container could not be frozen and is tried again", container=name, attempt=attempt)
@@ -96,7 +93,8 @@ async def pause(docker: Any, name: str) -> None:
 
 
 async def unpause(docker: Any, name: str) -> None:
-    """Resume a paused container.
+    """Resume a paused container. On a busy host, Docker may show a container as paused for a moment after it was
+    resumed, so Docker may refuse to resume a container that already runs; then the call succeeds.
 
     Raises:
         aiodocker.DockerError: Docker refuses, and the container is not running.
@@ -105,14 +103,8 @@ async def unpause(docker: Any, name: str) -> None:
     try:
         await container.unpause()
     except aiodocker.DockerError:
-        if await _status(container) != "running":
+        if (await container.show())["State"]["Status"] != "running":
             raise
-
-
-async def _status(container: Any) -> str:
-    """Return the status of a container after Docker refused to change it. On a busy host, Docker may return the former
-    status for a moment after a change, so a caller may request a change that is already done."""
-    return (await container.show())["State"]["Status"]
 
 
 async def delete(docker: Any, container_id: str) -> None:
