@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, expect, sync_playwright
 from tests.acceptance.instance import Instance, add_logs, running_instance, wait_for
 from tests.acceptance.reset import unchanged
 from tests.browser.console import Person, logged_in
@@ -83,7 +83,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.when == "call" and report.failed:
         RESULTS.mkdir(exist_ok=True)
         for number, page in enumerate(page for context in item.stash.get(CONTEXTS, []) for page in context.pages):
-            page.screenshot(path=RESULTS / f"{item.name}-{number}.png")
+            try:
+                page.screenshot(path=RESULTS / f"{item.name}-{number}.png")
+            except Error as error:  # the browser may have crashed; an error here would end the run of all tests
+                report.sections.append((f"screenshot of window {number}", f"It was not taken: {error.message}"))
     return report
 
 
