@@ -119,7 +119,19 @@ class Engine:
         menu = self.find("//button[@aria-label='Menu' or .='Menu']")
         if menu.get_attribute("aria-expanded") == "false":
             menu.click()
-        self.find(f"//nav//button[.='{name}' or @aria-label='{name}']").click()
+        self.at_rest(f"//nav//button[.='{name}' or @aria-label='{name}']").click()
+
+    def at_rest(self, path: str) -> WebElement:
+        """The element at an XPath, once it does not move. A click on a moving element misses it on a busy host."""
+        place: dict[str, int] | None = None
+
+        def rests() -> WebElement | None:
+            nonlocal place
+            element = self.find(path)
+            before, place = place, element.rect
+            return element if place == before else None
+
+        return wait_for(rests, f"{path} at rest")
 
     @contextmanager
     def frame(self) -> Iterator[None]:
