@@ -119,19 +119,19 @@ class Engine:
         menu = self.find("//button[@aria-label='Menu' or .='Menu']")
         if menu.get_attribute("aria-expanded") == "false":
             menu.click()
-        self.at_rest(f"//nav//button[.='{name}' or @aria-label='{name}']").click()
+        self.standing_still(f"//nav//button[.='{name}' or @aria-label='{name}']").click()
 
-    def at_rest(self, path: str) -> WebElement:
+    def standing_still(self, path: str) -> WebElement:
         """The element at an XPath, once it does not move. A click on a moving element misses it on a busy host."""
         place: dict[str, int] | None = None
 
-        def rests() -> WebElement | None:
+        def stands_still() -> WebElement | None:
             nonlocal place
             element = self.find(path)
             before, place = place, element.rect
             return element if place == before else None
 
-        return wait_for(rests, f"{path} at rest")
+        return wait_for(stands_still, f"{path} stands still")
 
     @contextmanager
     def frame(self) -> Iterator[None]:
