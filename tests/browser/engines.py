@@ -119,9 +119,9 @@ class Engine:
         menu = self.find("//button[@aria-label='Menu' or .='Menu']")
         if menu.get_attribute("aria-expanded") == "false":
             menu.click()
-        self.standing_still(f"//nav//button[.='{name}' or @aria-label='{name}']").click()
+        self.find_still(f"//nav//button[.='{name}' or @aria-label='{name}']").click()
 
-    def standing_still(self, path: str) -> WebElement:
+    def find_still(self, path: str) -> WebElement:
         """The element at an XPath, once it does not move. A click on a moving element misses it on a busy host."""
         place: dict[str, int] | None = None
 
