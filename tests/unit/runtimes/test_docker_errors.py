@@ -18,6 +18,7 @@ from greenroom.runtimes.docker.runtime import DockerRuntime
 SESSION = "5e5510a0-0000-4000-8000-000000000001"
 INSTALLATION = "11111111-0000-4000-8000-000000000000"
 NOT_FROZEN = b'{"message": "Cannot pause container: OCI runtime pause failed: unable to freeze: unknown"}'
+NOT_PAUSED = b'{"message": "Container desk is not paused"}'
 ERROR = b'{"message": "layer store: input/output error"}'
 
 
@@ -98,6 +99,15 @@ async def test_only_a_failed_freeze_is_tried_again(
         with nullcontext() if succeeds else pytest.raises(aiodocker.DockerError):
             await daemon.pause(client, "desk")
     assert count - len(answers) == requests
+
+
+@pytest.mark.parametrize(("status", "succeeds"), [("running", True), ("exited", False)])
+async def test_a_refused_resume_succeeds_only_if_the_container_runs(tmp_path: Path, status: str, succeeds: bool):
+    answers = [refusal(NOT_PAUSED), web.json_response({"State": {"Status": status}})]
+    async with daemon_with(tmp_path, lambda: answers.pop(0)) as address, aiodocker.Docker(url=address) as client:
+        with nullcontext() if succeeds else pytest.raises(aiodocker.DockerError, match="is not paused"):
+            await daemon.unpause(client, "desk")
+    assert answers == []
 
 
 @pytest.mark.parametrize(
